@@ -1,0 +1,125 @@
+"""The catalogue of event types, and the body of a decision's record."""
+
+from typing import Any, Literal, NamedTuple
+
+from msgspec import Struct
+
+from authz.core.model import UnverifiedClaims
+
+Category = Literal["auth", "security", "user", "admin", "memory", "resource", "ws", "api", "system", "policy", "audit"]
+Severity = Literal["info", "warning", "error", "critical"]
+
+
+class EventType(NamedTuple):
+    """One row of the catalogue.
+
+    `required`: fields that every event of this type carries. `reportable`: callers may report it; everything that
+    this service itself asserts is not.
+    """
+
+    category: Category
+    severity: Severity
+    required: tuple[str, ...] = ()
+    reportable: bool = False
+
+
+_DECISION = ("decision", "reason", "revision", "caller")
+_OUTCOME = ("route", "method", "status")
+
+EVENT_TYPES: dict[str, EventType] = {
+    "auth.scope_granted": EventType("auth", "info", _DECISION),
+    "auth.scope_denied": EventType("auth", "warning", _DECISION),
+    "auth.rate_limited": EventType("auth", "warning", _DECISION),
+    "auth.error": EventType("auth", "error", _DECISION),
+    "auth.revoked": EventType("auth", "warning", ("reason",)),
+    "security.failed_login": EventType("security", "warning", _DECISION),
+    "security.suspicious_activity": EventType("security", "critical", ("rule",)),
+    "admin.access": EventType("admin", "info", ("scope",)),
+    "admin.config_changed": EventType("admin", "warning", (), reportable=True),
+    "admin.user_impersonated": EventType("admin", "warning", ("subject",), reportable=True),
+    "auth.login": EventType("auth", "info", ("subject",), reportable=True),
+    "auth.logout": EventType("auth", "info", ("subject",), reportable=True),
+    "user.created": EventType("user", "info", ("subject",), reportable=True),
+    "user.deleted": EventType("user", "warning", ("subject",), reportable=True),
+    "user.profile_accessed": EventType("user", "info", ("subject",), reportable=True),
+    "user.profile_changed": EventType("user", "info", ("subject",), reportable=True),
+    "user.settings_accessed": EventType("user", "info", ("subject",), reportable=True),
+    "user.settings_changed": EventType("user", "info", ("subject",), reportable=True),
+    "user.privacy_accessed": EventType("user", "info", ("subject",), reportable=True),
+    "user.privacy_changed": EventType("user", "info", ("subject",), reportable=True),
+    "memory.accessed": EventType("memory", "info", ("subject",), reportable=True),
+    "memory.modified": EventType("memory", "info", ("subject",), reportable=True),
+    "memory.searched": EventType("memory", "info", ("subject",), reportable=True),
+    "resource.accessed": EventType("resource", "info", ("subject",), reportable=True),
+    "resource.modified": EventType("resource", "info", ("subject",), reportable=True),
+    "resource.shared": EventType("resource", "info", ("subject",), reportable=True),
+    "ws.connect": EventType("ws", "info", ("caller",), reportable=True),
+    "ws.disconnect": EventType("ws", "info", ("caller",), reportable=True),
+    "ws.message_sent": EventType("ws", "info", ("caller",), reportable=True),
+    "ws.error": EventType("ws", "error", ("caller",), reportable=True),
+    "api.request": EventType("api", "info", _OUTCOME, reportable=True),
+    "api.error": EventType("api", "error", _OUTCOME, reportable=True),
+    "system.startup": EventType("system", "info", ("version", "revision")),
+    "system.shutdown": EventType("system", "info", ("reason",)),
+    "policy.activated": EventType("policy", "info", ("revision", "sha256")),
+    "policy.rejected": EventType("policy", "error", ("reason",)),
+    "audit.segment_open": EventType("audit", "info", ("format", "stream", "reason")),
+    "audit.segment_close": EventType("audit", "info", ("records",)),
+    "audit.clock_step": EventType("audit", "warning", ("step_seconds",)),
+    "audit.gap": EventType("audit", "critical", ("lost",)),
+    "audit.prune": EventType("audit", "warning", ("first_seq",)),
+    "audit.key_rotated": EventType("audit", "warning", ("key_id",)),
+}
+
+
+class Event(NamedTuple):
+    """One event on its way into the ledger; the ledger adds `prev`, `seq` and `ts` in front.
+
+    `body` is encoded as one JSON object. It must not hold a token, a raw user id or a raw parameter.
+    """
+
+    id: str
+    type: str
+    body: Struct | dict[str, Any]
+
+
+class DecisionBody(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """The body of a decision's record: all that is needed to evaluate the question again and to explain the answer.
+
+    `subject` and hashed parameters are pseudonyms under one key, so that ownership can be replayed. `path` stands in
+    for `route` where none matched, its unknown segments hashed. `resource` is set for types other than `route`.
+    """
+
+    decision: Literal["allow", "deny", "error"]
+    reason: str
+    operation: str | None = None
+    subject: str | None = None
+    subject_type: str | None = None
+    subject_source: str | None = None
+    issuer: str | None = None
+    roles: tuple[str, ...] = ()
+    token_scopes: tuple[str, ...] | None = None
+    scope_mode: str | None = None
+    scopes: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    granted_by: dict[str, tuple[str, ...]] = {}
+    action: str | None = None
+    route: str | None = None
+    params: dict[str, str] = {}
+    path: str | None = None
+    resource: dict[str, Any] | None = None
+    host: str | None = None
+    context: dict[str, Any] = {}
+    revision: str
+    engine: str
+    dialect: str
+    channel: str = "http"
+    caller: str
+    ip: str | None = None
+    user_agent: str | None = None
+    session_id: str | None = None
+    request_id: str | None = None
+    trace_id: str | None = None
+    batch: str | None = None
+    enforced: bool = True
+    unverified: UnverifiedClaims | None = None

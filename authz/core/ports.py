@@ -1,0 +1,114 @@
+"""What the pipeline awaits. Each port says in words what it promises; the composition root picks who keeps it."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from authz.core.contract import Catalogue
+from authz.core.events import Event
+from authz.core.model import AccessRequest, BearerToken, Decision, Explanation, PolicyDecision, Subject, TokenRefusal
+from authz.core.routes import RouteTable
+
+
+class TokenVerifier(Protocol):
+    """Turns a token into a subject, or says why it does not count."""
+
+    async def verify(self, token: BearerToken) -> Subject | TokenRefusal:
+        """Verify signature, issuer, audience, type and times.
+
+        Every way in which a token can be bad is a TokenRefusal, and so is a key that cannot be had
+        (`keys_unavailable`). Nothing of a refused token is believed.
+        """
+        ...
+
+
+class Pseudonyms(Protocol):
+    """Keyed pseudonyms: the same value gives the same pseudonym under one key, whatever it stands for."""
+
+    def pseudonym(self, value: str) -> str:
+        """`h1:<key id>:<base64url of 16 bytes>`; never reversible without the key."""
+        ...
+
+
+class Policy(Protocol):
+    """One policy revision, ready to evaluate. It never changes; a new revision is another Policy.
+
+    Its answers are data, failures too: `policy_undefined`, `policy_contract`, `policy_error` and
+    `engine_unavailable` are denials or "could not decide", never an exception and never an allow.
+    """
+
+    @property
+    def revision(self) -> str:
+        """The bundle's revision, written into every decision."""
+        ...
+
+    @property
+    def engine(self) -> str:
+        """`embedded` or `opa`."""
+        ...
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """What the policy knows."""
+        ...
+
+    @property
+    def routes(self) -> RouteTable:
+        """The route table of this revision."""
+        ...
+
+    async def evaluate(self, check: bytes) -> PolicyDecision:
+        """`data.authz.decision` of one input document."""
+        ...
+
+    async def evaluate_all(self, checks: Sequence[bytes]) -> list[PolicyDecision]:
+        """One decision for each check, in order, as if each had been evaluated alone.
+
+        Nobody gets a neighbour's answer or error: an answer of the wrong length is thrown away whole, and a batch
+        that errors is evaluated item by item.
+        """
+        ...
+
+    async def explain(self, check: bytes) -> Explanation | None:
+        """`data.authz.explain` of one input document; None when the policy has none or it fails."""
+        ...
+
+
+class Policies(Protocol):
+    """Knows the policy in force."""
+
+    @property
+    def active(self) -> Policy:
+        """The policy in force now. Take it once per decision: it may be another one at the next call."""
+        ...
+
+
+class Ledger(Protocol):
+    """The append-only record. What it acknowledged survives kill -9 and power loss."""
+
+    async def record(self, event: Event) -> None:
+        """Return when the event is durable on disk, chained to the one before it.
+
+        Raises AuditUnavailableError when it is not or may not be, OverloadedError when the queue is full; in both
+        cases the caller must not act as if it were recorded.
+        """
+        ...
+
+
+class Meter(Protocol):
+    """Counts decisions. It must not fail and must not wait."""
+
+    def decided(self, request: AccessRequest, decision: Decision, seconds: float) -> None:
+        """Count one decision that took `seconds`."""
+        ...
+
+
+class Clock(Protocol):
+    """The time, from outside the core."""
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        ...
+
+    def elapsed(self) -> float:
+        """Seconds on a clock that never goes back."""
+        ...

@@ -1,0 +1,150 @@
+"""The route table of one policy revision: (method, host, path) -> template and parameters."""
+
+from typing import Literal, NamedTuple
+
+from msgspec import Struct
+
+Treatment = Literal["hash", "clear", "drop"]
+"""How a route parameter is written down: as a keyed pseudonym, as it is, or not at all."""
+
+
+class Parameter(Struct, frozen=True):
+    """What the catalogue says of one path parameter."""
+
+    record: Treatment = "hash"
+
+
+class Route(Struct, frozen=True, kw_only=True):
+    """One route as the policy's catalogue declares it.
+
+    `path` is the template; `{id}` stands for one segment, `{rest...}`, last, for one or more. `event` is what an
+    access through it is called in the ledger.
+    """
+
+    method: str
+    path: str
+    host: str | None = None
+    all_of: tuple[str, ...] = ()
+    any_of: tuple[str, ...] = ()
+    public: bool = False
+    event: str | None = None
+    params: dict[str, Parameter] = {}
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """Every scope the route names."""
+        return self.all_of + self.any_of
+
+
+class RouteMatch(NamedTuple):
+    """A route and the decoded values of its parameters."""
+
+    route: Route
+    params: dict[str, str]
+
+
+class _Node:
+    """One position in a template; literals are looked up before the parameter, the parameter before the rest."""
+
+    __slots__ = ("literals", "parameter", "rest", "routes")
+
+    def __init__(self) -> None:
+        self.literals: dict[str, _Node] = {}
+        self.parameter: _Node | None = None
+        self.rest: _Node | None = None
+        self.routes: dict[str, list[Route]] = {}
+
+
+class RouteTable:
+    """Finds the route of a request. Built once per revision, read only."""
+
+    def __init__(self, routes: tuple[Route, ...] = ()) -> None:
+        self.routes = routes
+        self.literals = frozenset(s for r in routes for s in _segments(r.path) if not _name(s))
+        self._by_template = {(r.method, r.path): r for r in routes}
+        self._root = _Node()
+        for route in routes:
+            _insert(self._root, route)
+
+    def match(self, method: str, segments: tuple[str, ...], host: str | None = None) -> RouteMatch | None:
+        """The route of a request; HEAD is judged as GET where no HEAD route is declared."""
+        found = self._find(method, segments, host)
+        if found is None and method == "HEAD":
+            return self._find("GET", segments, host)
+        return found
+
+    def methods(self, segments: tuple[str, ...], host: str | None = None) -> frozenset[str]:
+        """The methods under which the path is known."""
+        return frozenset(r.method for leaf in _leaves(self._root, segments, 0) for r in _hosted(leaf, None, host))
+
+    def by_template(self, method: str, path: str) -> Route | None:
+        """The route declared with exactly this template."""
+        return self._by_template.get((method, path))
+
+    def _find(self, method: str, segments: tuple[str, ...], host: str | None) -> RouteMatch | None:
+        for leaf in _leaves(self._root, segments, 0):
+            for route in _hosted(leaf, method, host):
+                return RouteMatch(route, _parameters(route.path, segments))
+        return None
+
+
+def parameter_names(path: str) -> tuple[str, ...]:
+    """The parameters of a template in the order of the path."""
+    return tuple(name for name in map(_name, _segments(path)) if name)
+
+
+def _segments(path: str) -> list[str]:
+    return path[1:].split("/")
+
+
+def _name(segment: str) -> str | None:
+    """The parameter's name without `...`, or None for a literal."""
+    if segment.startswith("{") and segment.endswith("}"):
+        return segment[1:-1].removesuffix("...")
+    return None
+
+
+def _insert(root: _Node, route: Route) -> None:
+    node = root
+    for segment in _segments(route.path):
+        if segment.endswith("...}"):
+            node.rest = node.rest or _Node()
+            node = node.rest
+        elif _name(segment):
+            node.parameter = node.parameter or _Node()
+            node = node.parameter
+        else:
+            node = node.literals.setdefault(segment, _Node())
+    node.routes.setdefault(route.method, []).append(route)
+    # A route for this very host goes before one for any host.
+    node.routes[route.method].sort(key=lambda r: r.host is None)
+
+
+def _leaves(node: _Node, segments: tuple[str, ...], at: int) -> "list[_Node]":
+    """The nodes that a path can end in, the most literal first."""
+    if at == len(segments):
+        return [node] if node.routes else []
+    segment = segments[at]
+    leaves: list[_Node] = []
+    literal = node.literals.get(segment)
+    if literal is not None:
+        leaves += _leaves(literal, segments, at + 1)
+    if node.parameter is not None and segment:
+        leaves += _leaves(node.parameter, segments, at + 1)
+    if node.rest is not None and segment:
+        leaves.append(node.rest)
+    return leaves
+
+
+def _hosted(leaf: _Node, method: str | None, host: str | None) -> list[Route]:
+    methods = leaf.routes if method is None else (method,)
+    return [r for m in methods for r in leaf.routes.get(m, ()) if r.host is None or r.host == host]
+
+
+def _parameters(path: str, segments: tuple[str, ...]) -> dict[str, str]:
+    params: dict[str, str] = {}
+    for at, template in enumerate(_segments(path)):
+        name = _name(template)
+        if name:
+            params[name] = "/".join(segments[at:]) if template.endswith("...}") else segments[at]
+    return params
