@@ -4,6 +4,7 @@ Standard library and msgspec only: no asyncio, files, clock, environment or logg
 here and only from this face.
 """
 
+from authz.core.authzen import Evaluation, read_evaluation, write_decision
 from authz.core.contract import (
     BREACH,
     ERROR,
@@ -49,6 +50,8 @@ from authz.core.model import (
     UnverifiedClaims,
 )
 from authz.core.paths import normalise_host, split_path
+from authz.core.pipeline import DecisionPoint
+from authz.core.place import Place
 from authz.core.ports import Clock, Ledger, Meter, Policies, Policy, Pseudonyms, TokenVerifier
 from authz.core.reasons import POLICY_ALLOWS, POLICY_DENIES, REASONS, REFUSALS, Kind, client_text, kind_of
 from authz.core.routes import Parameter, Route, RouteMatch, RouteTable, Treatment, parameter_names
@@ -79,7 +82,9 @@ __all__ = [
     "ContractBreach",
     "Decision",
     "DecisionBody",
+    "DecisionPoint",
     "Entity",
+    "Evaluation",
     "Event",
     "EventType",
     "Explanation",
@@ -89,6 +94,7 @@ __all__ = [
     "Meter",
     "OverloadedError",
     "Parameter",
+    "Place",
     "Policies",
     "Policy",
     "PolicyDecision",
@@ -114,7 +120,9 @@ __all__ = [
     "read_catalogue",
     "read_decision",
     "read_decisions",
+    "read_evaluation",
     "read_explanation",
     "split_path",
     "subject_document",
+    "write_decision",
 ]

@@ -61,7 +61,7 @@ class RouteTable:
     def __init__(self, routes: tuple[Route, ...] = ()) -> None:
         self.routes = routes
         self.literals = frozenset(s for r in routes for s in _segments(r.path) if not _name(s))
-        self._by_template = {(r.method, r.path): r for r in routes}
+        self._by_template = {(r.method, r.path, r.host): r for r in routes}
         self._root = _Node()
         for route in routes:
             _insert(self._root, route)
@@ -77,9 +77,9 @@ class RouteTable:
         """The methods under which the path is known."""
         return frozenset(r.method for leaf in _leaves(self._root, segments, 0) for r in _hosted(leaf, None, host))
 
-    def by_template(self, method: str, path: str) -> Route | None:
-        """The route declared with exactly this template."""
-        return self._by_template.get((method, path))
+    def by_template(self, method: str, path: str, host: str | None = None) -> Route | None:
+        """The route declared with exactly this template, for this host or for any."""
+        return self._by_template.get((method, path, host)) or self._by_template.get((method, path, None))
 
     def _find(self, method: str, segments: tuple[str, ...], host: str | None) -> RouteMatch | None:
         for leaf in _leaves(self._root, segments, 0):

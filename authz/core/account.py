@@ -1,0 +1,98 @@
+"""The account of a decision that goes into the ledger: everything to replay and explain it, nothing raw."""
+
+from typing import Any, Literal
+
+import msgspec
+
+from authz.core.events import DecisionBody
+from authz.core.model import AccessRequest, Decision, TokenRefusal
+from authz.core.place import Place
+from authz.core.ports import Policy, Pseudonyms
+from authz.core.privacy import shortened, treated_params, treated_path, treated_values
+from authz.core.reasons import Kind
+
+_MAX_FREE_FORM_BYTES = 8192
+_MAX_KIND_CHARACTERS = 64
+
+EVENT_TYPE_OF = {
+    Kind.ALLOW: "auth.scope_granted",
+    Kind.UNAUTHENTICATED: "security.failed_login",
+    Kind.FORBIDDEN: "auth.scope_denied",
+    Kind.LIMITED: "auth.rate_limited",
+    Kind.UNDECIDED: "auth.error",
+}
+
+
+def account_of(
+    request: AccessRequest,
+    decision: Decision,
+    policy: Policy,
+    place: Place,
+    pseudonyms: Pseudonyms,
+    refusal: TokenRefusal | None,
+) -> DecisionBody:
+    """The body of the decision's record."""
+    subject, route = decision.subject, place.route
+    is_route = request.resource.type == "route"
+    session = request.session_id or subject.session_id
+    return DecisionBody(
+        decision=_outcome(decision),
+        reason=decision.reason,
+        operation=route.event if route else None,
+        subject=subject.pseudonym,
+        subject_type=subject.type[:_MAX_KIND_CHARACTERS],
+        subject_source=subject.source,
+        issuer=subject.issuer,
+        roles=subject.roles,
+        token_scopes=subject.scopes,
+        scope_mode=None if subject.scopes is None else subject.scope_mode,
+        scopes=decision.scopes,
+        missing=decision.missing,
+        granted_by=decision.granted_by,
+        action=request.action.name[:_MAX_KIND_CHARACTERS],
+        route=route.path if route else None,
+        params=treated_params(route, place.params, pseudonyms) if route and place.params else {},
+        path=treated_path(request.resource.id, policy.routes.literals, pseudonyms) if is_route and not route else None,
+        resource=None if is_route else _resource(request, policy, pseudonyms),
+        host=place.host,
+        context=_free_form(request.context, pseudonyms) if request.context else {},
+        revision=policy.revision,
+        engine=policy.engine,
+        dialect=request.dialect,
+        channel=request.channel,
+        caller=request.caller.name,
+        ip=shortened(request.ip),
+        user_agent=shortened(request.user_agent),
+        # A session id can be a credential, so it is written down as a pseudonym.
+        session_id=pseudonyms.pseudonym(session) if session else None,
+        request_id=shortened(request.request_id),
+        trace_id=request.trace_id,
+        unverified=refusal.unverified if refusal else None,
+    )
+
+
+def _outcome(decision: Decision) -> Literal["allow", "deny", "error"]:
+    if decision.allow:
+        return "allow"
+    return "error" if decision.kind is Kind.UNDECIDED else "deny"
+
+
+def _resource(request: AccessRequest, policy: Policy, pseudonyms: Pseudonyms) -> dict[str, Any]:
+    """A resource that is no route: a scope of the catalogue by name, anything else by pseudonym."""
+    kind, name = request.resource.type, request.resource.id
+    clear = kind == "scope" and name in policy.catalogue.scopes
+    stated: dict[str, Any] = {
+        "type": kind[:_MAX_KIND_CHARACTERS],
+        "id": name if clear else pseudonyms.pseudonym(name),
+    }
+    if request.resource.properties:
+        stated["properties"] = _free_form(request.resource.properties, pseudonyms)
+    return stated
+
+
+def _free_form(value: dict[str, Any], pseudonyms: Pseudonyms) -> dict[str, Any]:
+    encoded = msgspec.json.encode(value)
+    if len(encoded) > _MAX_FREE_FORM_BYTES:
+        return {"omitted_bytes": len(encoded), "digest": pseudonyms.pseudonym(encoded.decode())}
+    treated: dict[str, Any] = treated_values(value, pseudonyms)
+    return treated
