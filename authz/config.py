@@ -15,6 +15,10 @@ _NOT_SETTINGS = ("AUTHZ_CONFIG", "AUTHZ_SLO_SOURCE", "AUTHZ_TEST_")
 """Environment names (or beginnings of names) that belong to other parts."""
 
 
+_Positive = Annotated[int, Meta(ge=1)]
+_Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+
+
 class IssuerSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`[[issuers]]`: one identity provider whose tokens count."""
 
@@ -33,7 +37,7 @@ class IssuerSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     ] = ("at+jwt", "JWT")
     leeway_seconds: Annotated[int, Meta(ge=0, le=300, description="Clock difference forgiven for exp, nbf, iat.")] = 30
     max_lifetime_seconds: Annotated[
-        int | None, Meta(ge=1, description="Refuse tokens that live longer than this after `iat`.")
+        _Positive | None, Meta(description="Refuse tokens that live longer than this after `iat`.")
     ] = None
     subject_type: Annotated[str, Meta(description="`subject.type` of this issuer's subjects.")] = "user"
     claims: Annotated[tuple[str, ...], Meta(description="Claims the policy may see.")] = ()
@@ -53,18 +57,14 @@ class CallerSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     routes: Annotated[
         tuple[str, ...], Meta(description="Beginnings of the paths it may call, such as /check/envoy; empty = all.")
     ] = ()
-    token_sha256: Annotated[
-        str | None, Meta(pattern="^[0-9a-f]{64}$", description="via bearer: SHA-256 of its secret, in hex.")
-    ] = None
+    token_sha256: Annotated[_Digest | None, Meta(description="via bearer: SHA-256 of its secret, in hex.")] = None
 
 
 class PolicySettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`[policy]`."""
 
     source: Annotated[str | None, Meta(description="`default` for the shipped bundle, or a bundle file.")] = None
-    sha256: Annotated[
-        str | None, Meta(pattern="^[0-9a-f]{64}$", description="Trust exactly this bundle, by its digest.")
-    ] = None
+    sha256: Annotated[_Digest | None, Meta(description="Trust exactly this bundle, by its digest.")] = None
     deadline_seconds: Annotated[float, Meta(gt=0, le=1, description="Longest one evaluation may take.")] = 0.05
 
 
@@ -87,7 +87,7 @@ class AdminToken(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`[[admin.tokens]]`: break-glass, for when policy or identity provider is broken."""
 
     name: Annotated[str, Meta(min_length=1, max_length=64, description="Written into the record of each use.")]
-    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="SHA-256 of the secret, in hex.")]
+    sha256: Annotated[_Digest, Meta(description="SHA-256 of the secret, in hex.")]
 
 
 class AdminSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
