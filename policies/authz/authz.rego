@@ -1,0 +1,55 @@
+# METADATA
+# title: Decisions
+# description: >-
+#   The default policy: a subject's roles hold scopes, a route asks for scopes, and a request passes when what is asked
+#   for is held. Every input has a decision; one that makes no sense is a deny.
+package authz
+
+import data.authz.requirement
+import data.authz.subject
+
+# METADATA
+# title: The decision
+# description: >-
+#   `scopes` is what the request needs, on allow exactly what granted it, `missing` the part not held. `granted_by`
+#   names, for each scope that granted, the subject's roles that hold it, or `token`.
+# entrypoint: true
+default decision := {"allow": false, "reason": "unknown_resource_type", "scopes": []}
+
+decision := {"allow": false, "reason": reason, "scopes": []} if reason := requirement.refusal
+
+else := _public if requirement.active.public
+
+else := _allowed(way) if way := subject.granting[0]
+
+else := _denied(subject.nearest)
+
+# METADATA
+# title: Many decisions
+# description: One decision for each of `input.checks`, in their order. None is left out, as every input has a decision.
+# entrypoint: true
+decisions := [answer |
+	some check in input.checks
+
+	# regal ignore:with-outside-test-context,comprehension-term-assignment
+	answer := decision with input as check
+]
+
+_public := {"allow": true, "reason": "public_route", "scopes": [], "limits": []}
+
+_allowed(way) := {
+	"allow": true,
+	"reason": "scope_granted",
+	"scopes": scopes,
+	"limits": requirement.limits(scopes),
+	"granted_by": way.grants,
+} if {
+	scopes := [scope | some scope in way.scopes; way.grants[scope]]
+}
+
+_denied(way) := {
+	"allow": false,
+	"reason": subject.obstacle,
+	"scopes": way.scopes,
+	"missing": [scope | some scope in way.scopes; not way.grants[scope]],
+}
