@@ -1,0 +1,159 @@
+"""The compiled policy module, callable for as long as the process lives: what a failed call breaks is replaced.
+
+Two of one shape: `PreparedModule` makes the prepared call, `LibraryModule` is opa-py-wasm's own `evaluate_raw`, for a
+wasmtime-py that is laid out in another way than we know.
+"""
+
+from typing import ClassVar, Literal, Protocol
+
+import msgspec
+from opapywasm import OpaWasmError, OpaWasmPolicy, PolicyConfig
+from opapywasm.runtime import WasmtimeRuntimeFactory
+
+from authz.engine.guest import (
+    MAX_DATA_BYTES,
+    MAX_INPUT_BYTES,
+    MAX_MEMORY_PAGES,
+    MAX_RESULT_BYTES,
+    Guest,
+    GuestError,
+    LayoutError,
+)
+
+
+class Counts(msgspec.Struct):
+    """What went wrong inside guests, for metrics: only ever rises.
+
+    `traps`: evaluations that ended an instance; `deadlines`: those of them that ran out of time; `rebuilds`:
+    instances built in the place of one that ended.
+    """
+
+    traps: int = 0
+    deadlines: int = 0
+    rebuilds: int = 0
+
+
+class Module(Protocol):
+    """A compiled policy. For one thread at a time."""
+
+    kind: ClassVar[Literal["prepared", "library"]]
+    counts: Counts
+
+    @property
+    def entrypoints(self) -> dict[str, int]:
+        """The number of each entrypoint, by its path: `authz/decision`."""
+        ...
+
+    @property
+    def builtins(self) -> frozenset[str]:
+        """The builtins that the module wants from its host."""
+        ...
+
+    def evaluate(self, entrypoint: int, document: bytes) -> bytes:
+        """The result set of one entrypoint for one input document, both as JSON.
+
+        Raises GuestError when there is none. The next call is not affected.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free everything native and stop the deadline's clock. Calls after it raise GuestError."""
+        ...
+
+
+def compile_module(wasm: bytes, data: bytes, *, deadline_seconds: float, counts: Counts) -> Module:
+    """Compile a module: 100 ms and more, so not on the event loop. Raises GuestError when it cannot be used."""
+    try:
+        return PreparedModule(wasm, data, deadline_seconds=deadline_seconds, counts=counts)
+    except LayoutError:
+        return LibraryModule(wasm, data, deadline_seconds=deadline_seconds, counts=counts)
+
+
+class PreparedModule:
+    """One guest at a time, called directly."""
+
+    kind: ClassVar[Literal["prepared", "library"]] = "prepared"
+
+    def __init__(self, wasm: bytes, data: bytes, *, deadline_seconds: float, counts: Counts) -> None:
+        self.counts = counts
+        self._data = data
+        try:
+            self._factory = WasmtimeRuntimeFactory(wasm, max_memory_pages=MAX_MEMORY_PAGES)
+        except OpaWasmError as error:
+            raise GuestError(str(error)) from error
+        self._deadline_ticks = self._factory.epoch.deadline_ticks(deadline_seconds)
+        self._guest: Guest | None = self._new_guest()
+        self.entrypoints = self._guest.entrypoints
+        self.builtins = self._guest.builtins
+        self._open = True
+        # wasmtime measures a deadline in ticks that somebody has to count: a thread of the factory's, every 10 ms.
+        self._factory.epoch.ensure_running()
+
+    def evaluate(self, entrypoint: int, document: bytes) -> bytes:
+        """See Module.evaluate. The call after a failed one also builds a new guest: 1-1.5 ms and the data again."""
+        guest = self._guest or self._rebuilt()
+        try:
+            return guest.evaluate(entrypoint, document)
+        except GuestError as error:
+            self._guest = None
+            self.counts.traps += 1
+            self.counts.deadlines += error.late
+            guest.close()
+            raise
+
+    def close(self) -> None:
+        """See Module.close."""
+        self._open = False
+        self._factory.close()
+        if self._guest is not None:
+            self._guest.close()
+            self._guest = None
+
+    def _rebuilt(self) -> Guest:
+        if not self._open:
+            raise GuestError("closed")
+        self._guest = self._new_guest()
+        self.counts.rebuilds += 1
+        return self._guest
+
+    def _new_guest(self) -> Guest:
+        return Guest(self._factory, self._data, self._deadline_ticks)
+
+
+class LibraryModule:
+    """The same through opa-py-wasm's own evaluation, some fifteen times slower. It replaces its instances itself."""
+
+    kind: ClassVar[Literal["prepared", "library"]] = "library"
+
+    def __init__(self, wasm: bytes, data: bytes, *, deadline_seconds: float, counts: Counts) -> None:
+        self.counts = counts
+        limits = PolicyConfig(
+            pool_size=1,
+            eval_timeout_seconds=deadline_seconds,
+            parse_raw_json_input=False,
+            max_input_bytes=MAX_INPUT_BYTES,
+            max_data_bytes=MAX_DATA_BYTES,
+            max_result_bytes=MAX_RESULT_BYTES,
+            max_memory_pages=MAX_MEMORY_PAGES,
+        )
+        try:
+            self._policy = OpaWasmPolicy.from_wasm_bytes(wasm, limits)
+            self._policy.set_data(data or None)
+        except OpaWasmError as error:
+            raise GuestError(str(error)) from error
+        self.entrypoints = self._policy.entrypoints
+        self.builtins = frozenset(self._policy.builtins)
+
+    def evaluate(self, entrypoint: int, document: bytes) -> bytes:
+        """See Module.evaluate. The library does not say which failures were deadlines, so none is counted as one."""
+        try:
+            return msgspec.json.encode(self._policy.evaluate_raw(document, entrypoint))
+        except OpaWasmError as error:
+            self.counts.traps += 1
+            raise GuestError(str(error)) from error
+        finally:
+            self.counts.rebuilds = self._policy.instances_recreated
+
+    def close(self) -> None:
+        """See Module.close."""
+        self._policy.close()
