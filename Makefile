@@ -1,0 +1,42 @@
+# Every target works from a bare clone: what it needs is made first, and only if it is missing.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+
+.PHONY: setup run test test-fast test-full check bench clean
+
+setup: $(READY)
+
+$(READY): pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+run: $(READY)
+	$(BIN)/authz serve --dev
+
+# OPA is found on PATH, built with Go, or said to be missing: then what needs it skips and says so.
+test: $(READY)
+	-$(BIN)/python tools/provision.py opa
+	$(BIN)/python -m pytest
+
+test-fast: $(READY)
+	$(BIN)/python -m pytest -m 'not slow and not e2e'
+
+test-full: $(READY)
+	$(BIN)/python tools/provision.py opa
+	AUTHZ_TEST_KILLS=50 AUTHZ_TEST_EXAMPLES=3000 REQUIRE_ALL=1 $(BIN)/python -m pytest
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python tools/check_policies.py
+	$(BIN)/python tools/check_generated.py
+
+bench: $(READY)
+	$(BIN)/python -m tests.bench
+
+clean:
+	rm -rf .venv .tools .state build dist *.egg-info

@@ -1,0 +1,40 @@
+"""The command line: one file per command group, and no logic in any of them."""
+
+import sys
+
+import click
+
+from authz import __version__
+from authz.cli.audit import audit
+from authz.cli.check import check
+from authz.cli.config import config
+from authz.cli.policy import policy
+from authz.cli.serve import serve
+from authz.cli.token import token
+from authz.core import AuthzError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="authz")
+def program() -> None:
+    """An authorization decision point for API gateways."""
+
+
+for command in (serve, check, token, audit, policy, config):
+    program.add_command(command)
+
+
+def main() -> None:
+    """Run the program. A domain error is one clear message and exit code 2 (usage or configuration)."""
+    try:
+        program.main(standalone_mode=False)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except AuthzError as error:
+        click.echo(f"authz: {error}", err=True)
+        sys.exit(2)

@@ -1,0 +1,200 @@
+"""The admin listener: health, metrics, catalogue, policy and audit. All but health is guarded, and use is recorded."""
+
+import asyncio
+import hashlib
+import os
+import socket
+import struct
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl
+
+import msgspec
+from aiohttp import web
+
+from authz.core import AccessRequest, Action, BadRequestError, BearerToken, Caller, Decision, Entity, Event, Kind
+from authz.gateways import Reply, RequestHead, bearer_token, problem, provenance
+from authz.http.answers import refused, response, shown
+from authz.http.callers import is_loopback
+from authz.http.errors import MethodNotSupportedError, NotFoundError
+from authz.metrics import render
+from authz.pdp import Pdp
+
+_ADMIN = Caller("admin")
+
+
+class Pass(NamedTuple):
+    """Who was let through, and by what; None for an open route."""
+
+    decision: Decision | None = None
+    break_glass: str | None = None
+
+
+class Row(NamedTuple):
+    """One admin route: the scope it takes (None: open; `metrics`: as the scrape rule says)."""
+
+    scope: str | None
+    answer: Callable[[RequestHead], Awaitable[Reply]]
+
+
+class AdminListener:
+    """Serves operators and scrapers. It has no part in decisions for gateways."""
+
+    def __init__(self, pdp: Pdp) -> None:
+        self._pdp = pdp
+        self._break_glass = {each.sha256: each.name for each in pdp.settings.admin.tokens}
+        self._routes: dict[str, Row] = {
+            "/healthz": Row(None, self._healthz),
+            "/readyz": Row(None, self._readyz),
+            "/metrics": Row("metrics", self._metrics),
+            "/v1/catalogue": Row("admin:metrics:read", self._catalogue),
+            "/v1/policy": Row("admin:security:read", self._policy),
+            "/v1/audit/events": Row("admin:audit:read", self._events),
+            "/v1/audit/integrity": Row("admin:audit:read", self._integrity),
+        }
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request; whatever is not expected is a 503."""
+        head = RequestHead(request.method, request.raw_path, request.headers)
+        try:
+            reply = await self._answer(head, request)
+        except Exception as error:  # noqa: BLE001 - as in the decision listener: the unexpected is a 503
+            reply = refused(head, error, self._pdp.meter.refused)
+        return response(reply, head)
+
+    async def _answer(self, head: RequestHead, request: web.BaseRequest) -> Reply:
+        path = head.target.partition("?")[0]
+        row = self._routes.get(path)
+        if row is None:
+            raise NotFoundError(f"There is nothing at {shown(path)}")
+        if head.method not in ("GET", "HEAD"):
+            raise MethodNotSupportedError(f"{head.method} is not supported here; use GET")
+        if row.scope is not None:
+            denial = await self._guarded(head, request, row.scope)
+            if denial is not None:
+                return denial
+        return await row.answer(head)
+
+    async def _guarded(self, head: RequestHead, request: web.BaseRequest, scope: str) -> Reply | None:
+        """The denial, or None for whoever may pass. A scrape that needs no token is not recorded; all else is."""
+        token = bearer_token(head.headers)
+        if scope == "metrics":
+            if self._may_scrape(request, token):
+                return None
+            scope = "admin:metrics:read"
+        name = self._breaks_glass(request, token)
+        if name is not None:
+            await self._pdp.record(_break_glass_event(self._pdp.new_id(), name, scope, head))
+            return None
+        decision = await self._pdp.decisions.decide(_asked(head, scope, token), audit_as="admin.access")
+        if decision.allow:
+            return None
+        return problem(head, decision, decision.kind.value if decision.kind is not Kind.ALLOW else 503)
+
+    def _may_scrape(self, request: web.BaseRequest, token: BearerToken | None) -> bool:
+        peer = request.protocol.peername
+        if not isinstance(peer, tuple) or is_loopback(peer[0]):
+            return True
+        digest = self._pdp.scrape_digest
+        return digest is not None and token is not None and _digest(token) == digest
+
+    def _breaks_glass(self, request: web.BaseRequest, token: BearerToken | None) -> str | None:
+        """Who breaks the glass: a configured admin token, or this service's own user on the Unix socket."""
+        if token is not None:
+            return self._break_glass.get(_digest(token))
+        return _same_user(request)
+
+    async def _healthz(self, _head: RequestHead) -> Reply:
+        return _json({"status": "ok"})
+
+    async def _readyz(self, _head: RequestHead) -> Reply:
+        checks = self._pdp.readiness()
+        ready = all(check.ok for check in checks)
+        document = {"ready": ready, "checks": {check.name: msgspec.to_builtins(check) for check in checks}}
+        return _json(document, 200 if ready else 503)
+
+    async def _metrics(self, head: RequestHead) -> Reply:
+        self._pdp.refresh_gauges()
+        body, content_type = render(",".join(head.headers.getall("Accept", [])))
+        return Reply(200, {"Content-Type": content_type}, body)
+
+    async def _catalogue(self, _head: RequestHead) -> Reply:
+        policy = self._pdp.policies.active
+        return _json({"revision": policy.revision, **msgspec.to_builtins(policy.catalogue)})
+
+    async def _policy(self, _head: RequestHead) -> Reply:
+        policy = self._pdp.policies.active
+        return _json({"revision": policy.revision, "engine": policy.engine, "source": self._pdp.policy_source})
+
+    async def _events(self, head: RequestHead) -> Reply:
+        filters = _filters(head.target)
+        events = await asyncio.to_thread(self._pdp.audit_events, **filters)
+        return _json({"events": events})
+
+    async def _integrity(self, _head: RequestHead) -> Reply:
+        valid, issues = await asyncio.to_thread(self._pdp.audit_integrity)
+        return _json({"valid": valid, "issues": [msgspec.to_builtins(issue) for issue in issues]})
+
+
+def _filters(target: str) -> dict[str, Any]:
+    """The query as the filters of `get_audit_events`.
+
+    Raises BadRequestError, naming the parameter.
+    """
+    filters: dict[str, Any] = {}
+    params: dict[str, str] = {}
+    for name, value in parse_qsl(target.partition("?")[2], keep_blank_values=True):
+        if name.startswith("param."):
+            params[name.removeprefix("param.")] = value
+        elif name == "limit":
+            if not value.isdecimal() or not 1 <= int(value) <= 1000:
+                raise BadRequestError("limit: must be a whole number from 1 to 1000")
+            filters["limit"] = int(value)
+        elif name == "path":
+            raise BadRequestError("path: is not a filter")
+        else:
+            filters["after" if name == "cursor" else name] = value
+    return {**filters, "params": params} if params else filters
+
+
+def _asked(head: RequestHead, scope: str, token: BearerToken | None) -> AccessRequest:
+    return AccessRequest(
+        caller=_ADMIN,
+        dialect="admin",
+        action=Action("use"),
+        resource=Entity("scope", scope),
+        token=token,
+        **provenance(head.headers),
+    )
+
+
+def _break_glass_event(event_id: str, name: str, scope: str, head: RequestHead) -> Event:
+    body = {
+        "decision": "allow",
+        "reason": "break_glass",
+        "caller": name,
+        "break_glass": True,
+        "scopes": [scope],
+        "action": head.method,
+        "path": head.target.partition("?")[0],
+    }
+    return Event(event_id, "admin.access", body)
+
+
+def _digest(token: BearerToken) -> str:
+    return hashlib.sha256(token.reveal().encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _same_user(request: web.BaseRequest) -> str | None:
+    """`unix:uid=N` if the peer on a Unix socket is this service's own user (SO_PEERCRED, unix(7)), else None."""
+    transport = request.transport
+    connection = transport.get_extra_info("socket") if transport is not None else None
+    if connection is None or connection.family != socket.AF_UNIX:
+        return None
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    _pid, uid, _gid = struct.unpack("3i", credentials)
+    return f"unix:uid={uid}" if uid == os.getuid() else None
+
+
+def _json(document: Any, status: int = 200) -> Reply:
+    return Reply(status, {"Content-Type": "application/json"}, msgspec.json.encode(document))

@@ -1,0 +1,61 @@
+"""What both listeners do alike: read a body within its bounds, turn errors into replies, replies into responses."""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+from aiohttp import web
+
+from authz.core import REFUSALS, AuthzError, BadRequestError, TooLargeError
+from authz.gateways import Reply, RequestHead, refusal
+
+_BODY_SECONDS = 10.0
+
+
+def refused(head: RequestHead, error: Exception, count: Callable[[str], None]) -> Reply:
+    """The reply to a request that came to nothing: a 4xx that names the field, or a 503 that tells nothing.
+
+    `count` is told the code of a 4xx.
+    """
+    status = REFUSALS.get(error.code) if isinstance(error, AuthzError) else None
+    if not isinstance(error, AuthzError) or status is None:
+        structlog.get_logger("authz.http").error("internal_fault", exc_info=error)
+        return refusal(head, 503, "internal", "The service could not decide.")
+    count(error.code)
+    reply = refusal(head, status, error.code, str(error))
+    if status == 401:
+        reply.headers["WWW-Authenticate"] = 'Bearer realm="authz-callers"'
+    return reply
+
+
+async def read_body(request: web.BaseRequest) -> bytes:
+    """The body, within its size and time.
+
+    Raises BadRequestError for another content type and for a body that does not arrive, TooLargeError.
+    """
+    if request.content_type != "application/json":
+        raise BadRequestError("Content-Type: must be application/json")
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            return await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise TooLargeError("The body is larger than limits.body_bytes") from None
+    except TimeoutError:
+        raise BadRequestError(f"The body did not arrive within {_BODY_SECONDS:.0f} seconds") from None
+    except web.RequestPayloadError:
+        raise BadRequestError("The body could not be read: its encoding or length is wrong") from None
+
+
+def response(reply: Reply, head: RequestHead) -> web.Response:
+    headers = reply.headers
+    headers["Cache-Control"] = "no-store"
+    request_id = head.headers.getall("X-Request-ID", [])
+    if request_id and request_id[0].isascii():
+        headers["X-Request-ID"] = request_id[0]
+    return web.Response(status=reply.status, body=reply.body or None, headers=headers)
+
+
+def shown(path: str) -> str:
+    """A path as an error message may repeat it: its first segment, which is ours or nobody's."""
+    first = path[1:].partition("/")[0][:32]
+    return f"/{first}" if first.isascii() and first.isprintable() else "this path"

@@ -1,0 +1,99 @@
+"""Both listeners on their addresses, and their orderly end."""
+
+import asyncio
+import errno
+import socket
+from pathlib import Path
+from typing import NamedTuple
+
+from aiohttp import web
+
+from authz.config import split_address
+from authz.core import ConfigurationError
+from authz.http.admin import AdminListener
+from authz.http.callers import DEV_CALLERS, Callers
+from authz.http.decisions import DecisionListener
+from authz.http.server import Handler, Server
+from authz.pdp import Pdp
+
+_DRAIN_SECONDS = 10.0
+
+
+class Listeners(NamedTuple):
+    """The running listeners and where they can be reached."""
+
+    runners: tuple[web.ServerRunner, ...]
+    decision: str
+    admin: str
+
+    async def close(self) -> None:
+        """Stop accepting, let requests in flight end (at most 10 s), close."""
+        await asyncio.gather(*(runner.cleanup() for runner in self.runners))
+
+
+async def serve(pdp: Pdp) -> Listeners:
+    """Open both listeners.
+
+    Raises ConfigurationError, naming the key, when an address cannot be used.
+    """
+    settings = pdp.settings
+    callers = Callers(settings.callers or (DEV_CALLERS if settings.dev else ()))
+    decision_runner = await _runner(pdp, DecisionListener(pdp.decisions, callers, pdp.meter).handle)
+    admin_runner = await _runner(pdp, AdminListener(pdp).handle)
+    runners = (decision_runner, admin_runner)
+    try:
+        decision = await _listen(decision_runner, settings.listen, "listen")
+        admin = await _listen(admin_runner, settings.admin_listen, "admin_listen")
+        if settings.admin.socket:
+            await _listen(admin_runner, f"unix:{settings.admin.socket}", "admin.socket")
+    except ConfigurationError:
+        await Listeners(runners, "", "").close()
+        raise
+    return Listeners(runners, decision, admin)
+
+
+async def _runner(pdp: Pdp, handler: Handler) -> web.ServerRunner:
+    limits = pdp.settings.limits
+    server = Server(
+        handler,
+        on_unparsed=lambda: pdp.meter.refused("unparsed"),
+        body_bytes=limits.body_bytes,
+        header_bytes=limits.header_bytes,
+    )
+    runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=_DRAIN_SECONDS)
+    await runner.setup()
+    return runner
+
+
+async def _listen(runner: web.ServerRunner, address: str, key: str) -> str:
+    place = split_address(address, key)
+    try:
+        if isinstance(place, Path):
+            return await _listen_unix(runner, place)
+        host, port = place
+        site = web.TCPSite(runner, host, port, backlog=1024)
+        await site.start()
+        return f"http://{_shown_host(host)}:{site.port}"
+    except OSError as error:
+        raise ConfigurationError(f"{key}: cannot listen on {address}: {error.strerror or error}") from None
+
+
+async def _listen_unix(runner: web.ServerRunner, path: Path) -> str:
+    await asyncio.to_thread(_clear, path)
+    await web.UnixSite(runner, path, backlog=1024).start()
+    await asyncio.to_thread(path.chmod, 0o600)
+    return f"unix:{path}"
+
+
+def _clear(path: Path) -> None:
+    """Remove the socket file of a process that is gone, which bind(2) would trip over; a live one is in use."""
+    if not path.is_socket():
+        return
+    with socket.socket(socket.AF_UNIX) as probe:
+        if probe.connect_ex(str(path)) == 0:
+            raise OSError(errno.EADDRINUSE, "another process listens there")
+    path.unlink()
+
+
+def _shown_host(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,138 @@
+"""The decision listener: gateways and AuthZEN callers ask, we answer."""
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+import structlog
+from aiohttp import web
+
+from authz.core import (
+    AccessRequest,
+    BadRequestError,
+    BearerToken,
+    Decision,
+    DecisionPoint,
+    Entity,
+    Kind,
+    read_evaluation,
+    write_decision,
+)
+from authz.gateways import DIALECTS, Dialect, Reply, RequestHead, problem, provenance
+from authz.http.answers import read_body, refused, response, shown
+from authz.http.callers import Callers, KnownCaller
+from authz.http.errors import CallerForbiddenError, MethodNotSupportedError, NotFoundError
+from authz.metrics import DecisionMeter
+
+
+class Answer(NamedTuple):
+    """A reply, and the decision in it, if it came to one."""
+
+    reply: Reply
+    decision: Decision | None = None
+    method: str = ""
+
+
+class DecisionListener:
+    """Turns HTTP requests into questions and decisions into replies."""
+
+    def __init__(self, decisions: DecisionPoint, callers: Callers, meter: DecisionMeter) -> None:
+        self._decide = decisions.decide
+        self._callers = callers
+        self._meter = meter
+        self._log = structlog.get_logger("authz.decisions").bind()
+        self._exact: dict[str, Callable[[RequestHead, web.BaseRequest], Awaitable[Answer]]] = {
+            "/access/v1/evaluation": self._evaluation,
+        }
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request. Whatever happens in here, the answer to the unexpected is 503 and never an allow."""
+        started = time.perf_counter()
+        head = RequestHead(request.method, request.raw_path, request.headers)
+        try:
+            answer = await self._answer(head, request)
+        except Exception as error:  # noqa: BLE001 - the last line of defence: the unexpected is a 503, never an allow
+            answer = Answer(refused(head, error, self._meter.refused))
+        self._count(answer, head, time.perf_counter() - started)
+        return response(answer.reply, head)
+
+    async def _answer(self, head: RequestHead, request: web.BaseRequest) -> Answer:
+        path = head.target.partition("?")[0]
+        exact = self._exact.get(path)
+        if exact is not None:
+            return await exact(head, request)
+        for prefix, dialect in DIALECTS.items():
+            if path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] == "/":
+                return await self._check(head, request, prefix, dialect)
+        raise NotFoundError(f"There is nothing at {shown(path)}")
+
+    async def _check(self, head: RequestHead, request: web.BaseRequest, prefix: str, dialect: Dialect) -> Answer:
+        known, token = self._callers.identify(request, prefix)
+        asked = dialect.read(head._replace(target=head.target[len(prefix) :]), known.caller)
+        decision = await self._decide(asked if token is not None else _without_token(asked))
+        return Answer(dialect.write(head, decision), decision, head.method)
+
+    async def _evaluation(self, head: RequestHead, request: web.BaseRequest) -> Answer:
+        if head.method != "POST":
+            raise MethodNotSupportedError(f"{head.method} is not supported here; use POST")
+        known, token = self._callers.identify(request, "/access/v1/evaluation")
+        explain = _wants_explanation(head, known)
+        asked = _asked(await read_body(request), head, known, token)
+        decision = await self._decide(asked)
+        if decision.kind is Kind.UNDECIDED:
+            return Answer(problem(head, decision, 503), decision, asked.action.name)
+        headers = {"Content-Type": "application/json", "X-Decision-Id": decision.id}
+        return Answer(Reply(200, headers, write_decision(decision, explain=explain)), decision, asked.action.name)
+
+    def _count(self, answer: Answer, head: RequestHead, seconds: float) -> None:
+        decision = answer.decision
+        route = decision.route if decision is not None else None
+        self._meter.request_finished(route, answer.method or head.method, answer.reply.status, seconds)
+        if decision is None or not decision.allow:
+            self._log.info(
+                "request_denied" if decision else "request_refused",
+                status=answer.reply.status,
+                reason=decision.reason if decision else None,
+                decision_id=decision.id if decision else None,
+                route=route,
+                seconds=round(seconds, 6),
+            )
+
+
+def _asked(body: bytes, head: RequestHead, known: KnownCaller, token: BearerToken | None) -> AccessRequest:
+    """The question in an AuthZEN evaluation; a token in `subject.properties.token` is taken out of it."""
+    sent = read_evaluation(body)
+    properties = dict(sent.subject.properties)
+    stated = properties.pop("token", None)
+    if stated is not None:
+        if not isinstance(stated, str):
+            raise BadRequestError("subject.properties.token: must be a string")
+        if token is not None and token.reveal() != stated:
+            raise BadRequestError("subject.properties.token: differs from the token in Authorization; send one")
+        token = BearerToken(stated)
+    return AccessRequest(
+        caller=known.caller,
+        dialect="authzen",
+        subject=Entity(sent.subject.type, sent.subject.id, properties),
+        action=sent.action,
+        resource=sent.resource,
+        context=sent.context,
+        token=token,
+        **provenance(head.headers),
+    )
+
+
+def _wants_explanation(head: RequestHead, known: KnownCaller) -> bool:
+    query = head.target.partition("?")[2]
+    if "explain=true" not in query.split("&"):
+        return False
+    if not known.may_explain:
+        raise CallerForbiddenError(f"The caller {known.caller.name} may not ask for explanations; see its `explain`")
+    return True
+
+
+def _without_token(asked: AccessRequest) -> AccessRequest:
+    """`Authorization` carried the caller's own secret: there is no user's token."""
+    if asked.token is None:
+        return asked
+    return AccessRequest(**{name: getattr(asked, name) for name in asked.__struct_fields__ if name != "token"})
