@@ -16,13 +16,13 @@ import data.authz.subject
 # entrypoint: true
 default decision := {"allow": false, "reason": "unknown_resource_type", "scopes": []}
 
-decision := {"allow": false, "reason": reason, "scopes": []} if reason := requirement.refusal
+decision := _public if requirement.active.public
 
-else := _public if requirement.active.public
+else := _allowed(subject.granting) if subject.granting
 
-else := _allowed(way) if way := subject.granting[0]
+else := _denied(subject.nearest) if requirement.active
 
-else := _denied(subject.nearest)
+else := {"allow": false, "reason": requirement.refusal, "scopes": []}
 
 # METADATA
 # title: Many decisions
@@ -37,19 +37,21 @@ decisions := [answer |
 
 _public := {"allow": true, "reason": "public_route", "scopes": [], "limits": []}
 
-_allowed(way) := {
+_allowed(grants) := {
 	"allow": true,
 	"reason": "scope_granted",
 	"scopes": scopes,
 	"limits": requirement.limits(scopes),
-	"granted_by": way.grants,
+	"granted_by": grants,
 } if {
-	scopes := [scope | some scope in way.scopes; way.grants[scope]]
+	scopes := sort(object.keys(grants))
 }
 
 _denied(way) := {
 	"allow": false,
 	"reason": subject.obstacle,
 	"scopes": way.scopes,
-	"missing": [scope | some scope in way.scopes; not way.grants[scope]],
+	"missing": [scope | some scope in way.scopes; not grants[scope]],
+} if {
+	grants := subject.grants(way.scopes)
 }

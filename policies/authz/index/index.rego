@@ -15,7 +15,8 @@ else := closure
 # title: The index, computed
 # description: >-
 #   `roles`: per role, each scope it holds and the last second it holds it; `scopes`: per scope, all it implies (itself
-#   included, nothing when disabled), its conditions and its limits; `routes`: template, method and host to requirement.
+#   included, nothing when disabled), its conditions and its limits; `routes`: template, method and host to
+#   requirement.
 closure := {"roles": _roles, "scopes": _scopes, "routes": _routes}
 
 # METADATA
@@ -102,11 +103,21 @@ _preflights(entries) := [operation |
 
 _preflight := {"method": "OPTIONS", "public": true, "event": "api.request"}
 
-_routes[path][operation.method][host] := _requirement(operation) if {
+_routes[path][operation.method][_host(operation)] := _requirement(operation) if {
 	some path, _ in operations
 	some operation in operations[path]
-	host := object.get(operation, "host", "")
 }
+
+# HEAD is judged as GET where it is not declared.
+_routes[path][method][_host(operation)] := _requirement(operation) if {
+	method := "HEAD"
+	some path, _ in operations
+	some operation in operations[path]
+	operation.method == "GET"
+	not _host(operation) in {_host(declared) | some declared in operations[path]; declared.method == "HEAD"}
+}
+
+_host(operation) := object.get(operation, "host", "")
 
 _requirement(operation) := {"public": true, "ways": [], "limits": []} if is_public(operation)
 

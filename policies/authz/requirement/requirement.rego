@@ -1,35 +1,28 @@
 # METADATA
 # title: Requirement
-# description: What the request needs, or why nothing it asks for is known.
+# description: What the request needs.
 package authz.requirement
 
 import data.authz.index
 
 # METADATA
-# title: Why the request asks for nothing this policy knows
-# description: Undefined when it asks for something known.
-# scope: document
-refusal := "unknown_resource_type" if not input.resource.type in {"route", "scope"}
-
-refusal := "unmatched_route" if {
-	input.resource.type == "route"
-	not active
-}
-
-refusal := "unknown_scope" if {
-	input.resource.type == "scope"
-	not active
-}
-
-# METADATA
 # title: The requirement
 # description: >-
-#   `public`, or `ways`: any one of them opens. A way needs its scopes (`match` says all or any) and that the parameters
-#   in its `own` are the subject's own ID.
+#   `public`, or `ways`: the first that opens decides. A way needs its scopes (`match` says all or any) and that the
+#   parameters in its `own` are the subject's own ID. Undefined when the request asks for nothing this policy knows.
 # scope: document
 active := _route if input.resource.type == "route"
 
 active := _scope if input.resource.type == "scope"
+
+# METADATA
+# title: Why there is no requirement
+# scope: document
+default refusal := "unknown_resource_type"
+
+refusal := "unmatched_route" if input.resource.type == "route"
+
+refusal := "unknown_scope" if input.resource.type == "scope"
 
 # METADATA
 # title: Rate limits
@@ -39,15 +32,11 @@ limits(scopes) := array.concat(active.limits, [limit |
 	some limit in index.active.scopes[scope].limits
 ])
 
-_route := found if found := _hosts[input.resource.host]
+_route := by_host if by_host := _by_host[input.resource.host]
 
-else := _hosts[""]
+else := _by_host[""]
 
-_hosts := found if found := _methods[input.action.name]
-
-else := _methods.GET if input.action.name == "HEAD"
-
-_methods := index.active.routes[input.resource.route]
+_by_host := index.active.routes[input.resource.route][input.action.name]
 
 _scope := {
 	"public": false,

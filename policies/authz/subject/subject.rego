@@ -7,16 +7,20 @@ import data.authz.index
 import data.authz.requirement
 
 # METADATA
-# title: The ways that open, in order
-# description: Those of the requirement's ways that the subject satisfies, each with its `grants`.
-granting := [way | some way in _applicable; _satisfied(way)]
+# title: What lets the subject in
+# description: The grants of the first way that opens; undefined when none does.
+granting := grants if grants := _opened(requirement.active.ways[0])
+
+else := _opened(requirement.active.ways[1])
 
 # METADATA
 # title: The way to speak of in a refusal
 # description: The first that ownership leaves open, else the first.
-nearest := way if way := _applicable[0]
+nearest := requirement.active.ways[0] if _owns(requirement.active.ways[0].own)
 
-else := object.union(way, {"grants": grants(way.scopes)}) if way := requirement.active.ways[0]
+else := way if way := requirement.active.ways[1]
+
+else := requirement.active.ways[0]
 
 # METADATA
 # title: What stands between the subject and the nearest way
@@ -25,9 +29,9 @@ default obstacle := "scope_missing"
 
 obstacle := "unknown_role" if _only_unknown_roles
 
-else := "condition_unmet" if _conditions_remain(_applicable[0])
+else := "condition_unmet" if _only_conditions_remain
 
-else := "not_owner" if count(_applicable) < count(requirement.active.ways)
+else := "not_owner" if not _owns(requirement.active.ways[0].own)
 
 # METADATA
 # title: Grants
@@ -41,16 +45,15 @@ grants(scopes) := {scope: holders |
 # METADATA
 # title: Who grants a scope
 # description: The subject's roles that hold it, or `token`; undefined when none does. Conditions are not looked at.
-granted_by(scope) := ["token"] if {
-	granted_by_token
-	_token_reaches(scope)
-}
-
-else := roles if {
-	not granted_by_token
-	_permitted(scope)
+granted_by(scope) := roles if {
 	roles := sort({role | some role in _roles; _now <= index.active.roles[role][scope]})
 	count(roles) > 0
+	_permitted(scope)
+}
+
+else := ["token"] if {
+	granted_by_token
+	_token_reaches(scope)
 }
 
 # METADATA
@@ -62,23 +65,24 @@ granted_by_token if {
 	count(_roles) == 0
 }
 
-_applicable := [object.union(way, {"grants": grants(way.scopes)}) |
-	some way in requirement.active.ways
-	every name in way.own {
+_opened(way) := granted if {
+	_owns(way.own)
+	granted := grants(way.scopes)
+	_enough(way.match, granted, way.scopes)
+}
+
+_owns(names) if {
+	every name in names {
 		_known
 		input.resource.params[name] == input.subject.id
 	}
-]
-
-_satisfied(way) if {
-	way.match == "any_of"
-	count(way.grants) > 0
 }
 
-_satisfied(way) if {
-	way.match == "all_of"
-	count(way.grants) > 0
-	count(way.grants) == count(way.scopes)
+_enough("any_of", granted, _) if count(granted) > 0
+
+_enough("all_of", granted, scopes) if {
+	count(granted) > 0
+	count(granted) == count(scopes)
 }
 
 _only_unknown_roles if {
@@ -88,17 +92,10 @@ _only_unknown_roles if {
 	}
 }
 
-_conditions_remain(way) if {
-	way.match == "any_of"
-	some scope in way.scopes
-	granted_by(scope)
-}
-
-_conditions_remain(way) if {
-	way.match == "all_of"
-	every scope in way.scopes {
-		granted_by(scope)
-	}
+_only_conditions_remain if {
+	_owns(nearest.own)
+	held := {scope | some scope in nearest.scopes; granted_by(scope)}
+	_enough(nearest.match, held, nearest.scopes)
 }
 
 # Someone in particular: the anonymous subject holds nothing, whatever else it says.
@@ -133,17 +130,26 @@ _permitted(scope) if {
 }
 
 _restricted if {
+	type_name(input.subject.scopes) != ""
 	_mode != "ignore"
-	"scopes" in object.keys(input.subject)
 	not _only_openid
 }
 
-# OpenID Connect's own scopes choose claims; they say nothing about access.
 _only_openid if {
 	_token_scopes != []
 	every scope in _token_scopes {
-		scope in {"openid", "profile", "email", "address", "phone", "offline_access"}
+		_openid[scope]
 	}
+}
+
+# OpenID Connect's own scopes choose claims; they say nothing about access.
+_openid := {
+	"openid": true,
+	"profile": true,
+	"email": true,
+	"address": true,
+	"phone": true,
+	"offline_access": true,
 }
 
 _token_scopes := input.subject.scopes if is_array(input.subject.scopes)
