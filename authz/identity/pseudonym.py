@@ -1,0 +1,83 @@
+"""Keyed pseudonyms: what stands in records in place of a user's id or a route parameter."""
+
+import base64
+import contextlib
+import hashlib
+import hmac
+import os
+import secrets
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+
+from authz.core import ConfigurationError
+
+_MIN_KEY_BYTES = 32
+_REMEMBERED = 8192
+
+
+class Pseudonymiser:
+    """HMAC-SHA256 under one key, cut to 128 bits (core.Pseudonyms).
+
+    The same value gives the same pseudonym whatever it stands for, so that "is this the owner" can be asked of the
+    records again. Whoever holds the key can test guesses; destroying it cuts the link for good. Raises
+    ConfigurationError when the key is short.
+    """
+
+    def __init__(self, key: bytes, key_id: str | None = None) -> None:
+        if len(key) < _MIN_KEY_BYTES:
+            raise ConfigurationError(f"the pseudonym key is shorter than {_MIN_KEY_BYTES} bytes")
+        self.key_id = key_id or hashlib.sha256(key).hexdigest()[:8]
+        self._key = key
+        self._prefix = f"h1:{self.key_id}:"
+        self._remembered = lru_cache(maxsize=_REMEMBERED)(self._compute)
+
+    def pseudonym(self, value: str) -> str:
+        """`h1:<key id>:<22 characters of base64url>`."""
+        return self._remembered(value)
+
+    def _compute(self, value: str) -> str:
+        digest = hmac.digest(self._key, b"authz\0" + value.encode(errors="surrogatepass"), "sha256")
+        return self._prefix + base64.urlsafe_b64encode(digest[:16]).rstrip(b"=").decode()
+
+
+def load_key(path: Path) -> bytes:
+    """The key in a file, without white space at its end (`openssl rand -hex 32 > FILE` makes one).
+
+    Raises ConfigurationError when the file cannot be read, is short, or is open to other users of the machine.
+    """
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            key = file.read(4096).rstrip()
+    except OSError as error:
+        raise ConfigurationError(f"the pseudonym key {path} cannot be read: {error.strerror}") from None
+    if mode & 0o027:
+        raise ConfigurationError(f"the pseudonym key {path} is open to others: chmod 600 {path}")
+    if len(key) < _MIN_KEY_BYTES:
+        raise ConfigurationError(
+            f"the pseudonym key {path} is shorter than {_MIN_KEY_BYTES} bytes: openssl rand -hex 32 > {path}"
+        )
+    return key
+
+
+def load_or_create_key(path: Path) -> bytes:
+    """The key in a file, made first when there is none. Two who start at once end up with one key."""
+    if not path.exists():
+        create_once(path, secrets.token_hex(32).encode() + b"\n")
+    return load_key(path)
+
+
+def create_once(path: Path, content: bytes) -> None:
+    """Write a secret file (0600) whole, unless another was faster. Raises OSError."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        Path(draft).unlink()

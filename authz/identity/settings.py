@@ -1,0 +1,109 @@
+"""What a token issuer is trusted for, as the operator states it, and the refusal of settings that cannot be safe."""
+
+import ipaddress
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+
+from authz.core import ConfigurationError, ScopeMode
+
+ALGORITHMS = frozenset(
+    {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"},
+)
+"""The signature algorithms that can be allowed: asymmetric ones (RFC 7518 section 3, RFC 8037 section 3.1)."""
+
+DEFAULT_ROLES_CLAIMS = ("roles", "realm_access.roles")
+"""Where roles are looked for when `roles_claim` is not stated: the first of these that the token has."""
+
+
+class IssuerSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One `[[issuers]]` entry.
+
+    `keys` is a JWK Set, as a file or a URL. Claims are named by dotted paths (`realm_access.roles`); a claim whose
+    own name has dots is found first. `role_map` renames roles, the others keep their names. `token_types`: accepted
+    `typ` headers, an absent one counts as `JWT`. `claims` lists the claims that policies may see.
+    `max_lifetime_seconds` bounds `exp` less `iat`; None does not.
+    """
+
+    issuer: str
+    audiences: tuple[str, ...]
+    algorithms: tuple[str, ...]
+    keys: str
+    roles_claim: str | None = None
+    scopes_claim: str = "scope"
+    role_map: dict[str, str] = {}
+    scope_mode: ScopeMode = "restrict"
+    token_types: tuple[str, ...] = ("at+jwt", "JWT")
+    subject_type: str = "user"
+    claims: tuple[str, ...] = ()
+    leeway_seconds: int = 30
+    max_lifetime_seconds: int | None = 86_400
+    keys_over_http: bool = False
+
+
+def check_issuers(issuers: Sequence[IssuerSettings]) -> None:
+    """Raise ConfigurationError, naming the key, for the first setting that cannot be used."""
+    seen: set[str] = set()
+    for index, settings in enumerate(issuers):
+        at = f"issuers[{index}]"
+        if settings.issuer in seen:
+            raise ConfigurationError(f"{at}.issuer: {settings.issuer!r} is listed twice")
+        seen.add(settings.issuer)
+        _check_stated(at, settings)
+        _check_algorithms(at, settings.algorithms)
+        _check_keys(at, settings)
+        _check_bounds(at, settings)
+
+
+def _check_stated(at: str, settings: IssuerSettings) -> None:
+    for key in ("issuer", "keys", "scopes_claim", "subject_type"):
+        if not getattr(settings, key):
+            raise ConfigurationError(f"{at}.{key}: must not be empty")
+    for key in ("audiences", "algorithms", "token_types"):
+        values = getattr(settings, key)
+        if not values or not all(values):
+            raise ConfigurationError(f"{at}.{key}: must list at least one value, and no empty one")
+
+
+def _check_algorithms(at: str, algorithms: tuple[str, ...]) -> None:
+    for name in algorithms:
+        if name not in ALGORITHMS:
+            raise ConfigurationError(
+                f"{at}.algorithms: {name!r} is not allowed; only asymmetric algorithms are: "
+                f"{', '.join(sorted(ALGORITHMS))}"
+            )
+
+
+def _check_keys(at: str, settings: IssuerSettings) -> None:
+    if not is_url(settings.keys):
+        return
+    url = urlsplit(settings.keys)
+    if url.scheme not in ("https", "http") or not url.hostname:
+        raise ConfigurationError(f"{at}.keys: must be a file or an https:// URL")
+    if url.username is not None or url.password is not None:
+        raise ConfigurationError(f"{at}.keys: must not hold a user name or a password")
+    if url.scheme == "http" and not settings.keys_over_http and not _is_loopback(url.hostname):
+        raise ConfigurationError(
+            f"{at}.keys: http:// is only for loopback, whoever is on the path could hand out keys; use https:// "
+            f"(or state {at}.keys_over_http = true)"
+        )
+
+
+def _check_bounds(at: str, settings: IssuerSettings) -> None:
+    if not 0 <= settings.leeway_seconds <= 300:
+        raise ConfigurationError(f"{at}.leeway_seconds: must be 0 to 300")
+    if settings.max_lifetime_seconds is not None and settings.max_lifetime_seconds <= 0:
+        raise ConfigurationError(f"{at}.max_lifetime_seconds: must be more than 0")
+
+
+def is_url(keys: str) -> bool:
+    """Whether `keys` names a URL; anything else is a file."""
+    return "://" in keys
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,178 @@
+"""The token verifier: one token in, a subject or a reason out, never an exception."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+
+import aiohttp
+import structlog
+from jwt import PyJWK, PyJWS
+from jwt.exceptions import (
+    DecodeError,
+    InvalidAlgorithmError,
+    InvalidKeyError,
+    InvalidSignatureError,
+    InvalidTokenError,
+    PyJWTError,
+)
+from jwt.types import SigOptions
+
+from authz.core import BearerToken, Clock, Pseudonyms, Subject, TokenRefusal
+from authz.identity.claims import check_header, read_claims
+from authz.identity.jose import MAX_TOKEN_LENGTH, Refused, read_token, unverified_claims
+from authz.identity.jwks import KeyCache, KeyStatus
+from authz.identity.kept import KeptKeys
+from authz.identity.settings import IssuerSettings, check_issuers, is_url
+from authz.identity.sources import KeyFile, KeyUrl, open_session
+
+_log = structlog.get_logger()
+_jws = PyJWS()
+_OPTIONS: SigOptions = {"verify_signature": True, "enforce_minimum_key_length": True}
+
+_PYJWT_REASONS: tuple[tuple[type[PyJWTError], str], ...] = (
+    (InvalidSignatureError, "token_signature"),
+    (InvalidAlgorithmError, "token_signature"),
+    (InvalidKeyError, "token_signature"),
+    (DecodeError, "token_malformed"),
+    (InvalidTokenError, "token_malformed"),
+    (PyJWTError, "token_malformed"),
+)
+"""Most special first: InvalidSignatureError is a DecodeError."""
+
+
+class _Issuer(NamedTuple):
+    settings: IssuerSettings
+    keys: KeyCache
+
+
+class _Entry(NamedTuple):
+    """A verified token's subject: before `until` (seconds since the epoch), under one generation of the keys."""
+
+    subject: Subject
+    until: float
+    keys: KeyCache
+    generation: int
+
+
+class Verifier:
+    """Verifies tokens of the configured issuers (core.TokenVerifier), and remembers the good ones.
+
+    Only good tokens are remembered, by SHA-256 of the whole token, until they expire or their issuer's keys change;
+    the oldest gives way. `hits` and `misses` count. `kept_keys` is the directory for the last good keys. Raises
+    ConfigurationError for issuers that cannot be safe.
+    """
+
+    def __init__(
+        self,
+        issuers: Sequence[IssuerSettings],
+        pseudonyms: Pseudonyms,
+        clock: Clock,
+        kept_keys: Path | None = None,
+        *,
+        remembered_tokens: int = 65_536,
+    ) -> None:
+        check_issuers(issuers)
+        self.hits = 0
+        self.misses = 0
+        self._settings = tuple(issuers)
+        self._pseudonyms = pseudonyms
+        self._clock = clock
+        self._kept_keys = kept_keys
+        self._limit = remembered_tokens
+        self._verified: OrderedDict[bytes, _Entry] = OrderedDict()
+        self._issuers: dict[str, _Issuer] = {}
+        self._session: aiohttp.ClientSession | None = None
+
+    async def start(self) -> None:
+        """Begin to fetch keys. Does not wait for issuers: `status` says what is there."""
+        self._session = open_session()
+        for settings in self._settings:
+            keys = self._key_cache(settings, self._session)
+            await keys.start()
+            self._issuers[settings.issuer] = _Issuer(settings, keys)
+
+    async def close(self) -> None:
+        """Stop fetching. Tokens are refused from here on."""
+        issuers, self._issuers = self._issuers, {}
+        self._verified.clear()
+        for issuer in issuers.values():
+            await issuer.keys.close()
+        if self._session is not None:
+            await self._session.close()
+
+    def status(self) -> tuple[KeyStatus, ...]:
+        """The keys of each issuer, in the order of the settings."""
+        return tuple(issuer.keys.status() for issuer in self._issuers.values())
+
+    async def verify(self, token: BearerToken) -> Subject | TokenRefusal:
+        """The token's subject, or why it does not count. Never raises for what the token holds."""
+        text = token.reveal()
+        if len(text) > MAX_TOKEN_LENGTH:
+            return TokenRefusal("token_too_large")
+        if not text.isascii():
+            return TokenRefusal("token_malformed")
+        digest = sha256(text.encode()).digest()
+        entry = self._verified.get(digest)
+        if entry is not None and entry.generation == entry.keys.generation and self._clock.now() < entry.until:
+            self.hits += 1
+            return entry.subject
+        self.misses += 1
+        return await self._verify_unseen(text, digest)
+
+    async def _verify_unseen(self, text: str, digest: bytes) -> Subject | TokenRefusal:
+        try:
+            entry = await self._check(text)
+        except Refused as refused:
+            reason, detail = refused.reason, refused.detail
+        except Exception as error:  # noqa: BLE001 - whatever a library makes of a stranger's bytes is not an allow
+            reason, detail = "token_malformed", f"unforeseen: {type(error).__name__}"
+            _log.error("token_check_failed", error=type(error).__name__)
+        else:
+            self._remember(digest, entry)
+            return entry.subject
+        _log.debug("token_refused", reason=reason, detail=detail)
+        return TokenRefusal(reason, unverified_claims(text))
+
+    async def _check(self, text: str) -> _Entry:
+        # 1. Read it strictly; nothing is believed yet.
+        token = read_token(text)
+        # 2. The issuer it names decides by which keys, algorithms and audiences it is judged, and by no others.
+        name = token.unverified_claims.get("iss")
+        issuer = self._issuers.get(name) if isinstance(name, str) else None
+        if issuer is None:
+            raise Refused("token_issuer", "iss is not a configured issuer")
+        # 3. Its kind and algorithm are ones that this issuer uses.
+        check_header(token.header, issuer.settings)
+        # 4. The key that it names, exactly; a key unknown so far may be waited for, briefly.
+        key = await issuer.keys.find(token.header.kid, token.header.alg)
+        # 5. The signature, and that it covers the very bytes that were read.
+        if _signed_payload(text, key, token.header.alg) != token.payload:
+            raise Refused("token_malformed", "the signed payload is not the one that was read")
+        # 6. Times, audience and kind; then who it is.
+        verified = read_claims(
+            token.unverified_claims, token.header, issuer.settings, self._pseudonyms, self._clock.now()
+        )
+        return _Entry(verified.subject, verified.until, issuer.keys, issuer.keys.generation)
+
+    def _remember(self, digest: bytes, entry: _Entry) -> None:
+        if len(self._verified) >= self._limit and digest not in self._verified:
+            self._verified.popitem(last=False)
+        self._verified[digest] = entry
+
+    def _key_cache(self, settings: IssuerSettings, session: aiohttp.ClientSession) -> KeyCache:
+        if not is_url(settings.keys):
+            return KeyCache(settings, KeyFile(Path(settings.keys)), self._clock)
+        kept = KeptKeys(self._kept_keys, settings.issuer, settings.keys) if self._kept_keys else None
+        return KeyCache(settings, KeyUrl(settings.keys, session), self._clock, kept)
+
+
+def _signed_payload(text: str, key: PyJWK, algorithm: str) -> bytes:
+    try:
+        decoded = _jws.decode_complete(text, key, algorithms=[algorithm], options=_OPTIONS)
+    except PyJWTError as error:
+        reason = next(reason for kind, reason in _PYJWT_REASONS if isinstance(error, kind))
+        raise Refused(reason, f"PyJWT: {type(error).__name__}") from None
+    payload: bytes = decoded["payload"]
+    return payload
