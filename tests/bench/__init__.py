@@ -1,0 +1,1 @@
+"""Benchmarks: each prints ratios against something that ran beside it, and JSON. None of them is a test."""

@@ -1,0 +1,128 @@
+"""The whole path against bare aiohttp: throughput, latency, CPU per decision, start-up time, memory.
+
+Each server is driven alone, by the same generator, with 64 connections, in turns; the figures are medians of the
+rounds. `python -m tests.bench.decision_bench [ROUNDS] [SECONDS]`
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+_CONNECTIONS = "64"
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Target:
+    """A running server and the request it is driven with."""
+
+    def __init__(self, name: str, process: "subprocess.Popen[str]", port: int, request: bytes) -> None:
+        self.name, self.process, self.port, self.request = name, process, port, request
+        self.rounds: list[dict[str, Any]] = []
+
+    def drive(self, seconds: str) -> None:
+        """One round."""
+        before = _cpu_seconds(self.process.pid)
+        command = [sys.executable, "-m", "tests.bench.load", "127.0.0.1", str(self.port), _CONNECTIONS, seconds]
+        report = msgspec.json.decode(
+            subprocess.run(command, input=self.request, capture_output=True, check=True).stdout
+        )
+        cpu = _cpu_seconds(self.process.pid) - before
+        self.rounds.append({**report, "cpu_us": cpu / report["requests"] * 1e6})
+
+    def median(self, figure: str) -> float:
+        """The median of one figure over the rounds."""
+        return statistics.median(each[figure] for each in self.rounds)
+
+
+def _cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def _resident_mib(pid: int) -> float:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def _bare(kind: str) -> Target:
+    command = [sys.executable, "-m", "tests.bench.bare", kind]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    port = int(process.stdout.readline())
+    return Target(f"bare {kind}", process, port, b"GET /memory HTTP/1.1\r\nHost: api.example\r\n\r\n")
+
+
+def _sidecar(state: str) -> tuple["subprocess.Popen[str]", int, float]:
+    started = time.perf_counter()
+    command = [sys.executable, "-m", "authz", "serve", "--dev", "--state", state]
+    command += ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert process.stdout is not None
+    places = msgspec.json.decode(process.stdout.readline())["listening"]
+    return process, int(places["decision"].rpartition(":")[2]), time.perf_counter() - started
+
+
+def _requests(state: str) -> dict[str, bytes]:
+    mint = [sys.executable, "-m", "authz", "token", "--state", state, "--sub", "alice", "--role", "user_basic"]
+    token = subprocess.run(mint, capture_output=True, text=True, check=True).stdout.strip()
+    head = f"Host: api.example\r\nAuthorization: Bearer {token}\r\n"
+    body = '{"subject":{"type":"user","id":"alice"},"action":{"name":"GET"},"resource":{"type":"route","id":"/memory"}}'
+    evaluation = f"POST /access/v1/evaluation HTTP/1.1\r\n{head}Content-Type: application/json\r\n"
+    return {
+        "check/envoy": f"GET /check/envoy/memory HTTP/1.1\r\n{head}\r\n".encode(),
+        "access/v1/evaluation": f"{evaluation}Content-Length: {len(body)}\r\n\r\n{body}".encode(),
+    }
+
+
+def main() -> None:
+    """Run and print."""
+    rounds, seconds = int((sys.argv[1:2] or ["3"])[0]), (sys.argv[2:3] or ["3"])[0]
+    with tempfile.TemporaryDirectory() as state:
+        process, port, start_seconds = _sidecar(state)
+        targets = [_bare("application"), _bare("server")]
+        targets += [Target(name, process, port, request) for name, request in _requests(state).items()]
+        idle_mib = _resident_mib(process.pid)
+        try:
+            for _ in range(rounds):
+                for target in targets:
+                    target.drive(seconds)
+            _print(targets, start_seconds, idle_mib, _resident_mib(process.pid))
+        finally:
+            for each in {target.process for target in targets}:
+                each.terminate()
+                each.wait()
+
+
+def _print(targets: list[Target], start_seconds: float, idle_mib: float, loaded_mib: float) -> None:
+    bare = targets[0]
+    figures: dict[str, Any] = {
+        "start_to_ready_seconds": round(start_seconds, 2),
+        "resident_mib": {"idle": round(idle_mib), "after_load": round(loaded_mib)},
+    }
+    for target in targets:
+        figures[target.name] = {
+            "per_second": round(target.median("per_second")),
+            "ratio_to_bare_application": round(target.median("per_second") / bare.median("per_second"), 2),
+            "cpu_us": round(target.median("cpu_us"), 1),
+            "cpu_us_over_bare_application": round(target.median("cpu_us") - bare.median("cpu_us"), 1),
+            "p50_ms": target.median("p50_ms"),
+            "p99_ms": target.median("p99_ms"),
+            "statuses": target.rounds[-1]["statuses"],
+        }
+    print(msgspec.json.format(msgspec.json.encode(figures)).decode())
+    for target in targets[2:]:
+        print(
+            f"{target.name}: {target.median('per_second'):,.0f}/s, {figures[target.name]['ratio_to_bare_application']} "
+            f"of bare aiohttp, {figures[target.name]['cpu_us_over_bare_application']} us CPU over it"
+        )
+
+
+if __name__ == "__main__":
+    main()
