@@ -1,0 +1,211 @@
+"""The thread that owns a stream's open segment: it writes, makes durable, and reports back.
+
+Only this thread touches the segment. It takes records and commands from one queue, in order, and knows nothing of
+futures or of the event loop.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+
+from authz.audit.files import Files
+from authz.audit.lock import StreamLock
+from authz.audit.record import Chain
+from authz.audit.recovery import GROUP_BYTES, Recovery, Tail, recover, tail_after
+from authz.audit.segment import (
+    SEALED_MODE,
+    Reason,
+    Segment,
+    make_directory,
+    segment_name,
+    segment_names,
+    segment_open,
+    set_aside,
+    stream_directory,
+)
+from authz.core import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Command: find the end of the stream and open a segment after it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rotate:
+    """Command: seal the segment, whose last record closed it, and begin the next one with this record."""
+
+    name: str
+    first_line: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Command: let go of segment and stream, and end. `seal`: the last record closed the segment."""
+
+    seal: bool = False
+
+
+Item = bytes | Open | Rotate | Stop
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """Report: the stream can take records. `chain` stands after the first record of the segment, and is given away."""
+
+    chain: Chain
+    name: str
+    length: int
+    recovery: Recovery
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """Report: the oldest `records` are on the device; they are `size_bytes` long, LFs not counted."""
+
+    records: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Report: every record not yet committed is lost or in doubt, and so is any put before the next Open."""
+
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """Report: the stream is free and the thread is about to end."""
+
+
+Report = Opened | Committed | Failed | Stopped
+
+
+class Committer:
+    """One stream's writer. It lives in the thread that calls `run`, and calls `report` there, in order."""
+
+    def __init__(
+        self,
+        directory: Path,
+        stream: str,
+        queue: "SimpleQueue[Item]",
+        report: Callable[[Report], None],
+        *,
+        clock: Clock,
+        files: Files,
+    ) -> None:
+        self._directory = stream_directory(directory, stream)
+        self._stream = stream
+        self._queue = queue
+        self._report = report
+        self._clock = clock
+        self._files = files
+        self._lock: StreamLock | None = None
+        self._segment: Segment | None = None
+        self._tail: Tail | None = None
+        self._last_line = b""
+
+    def run(self) -> None:
+        """Take records and commands until told to stop."""
+        item = self._queue.get()
+        while not isinstance(item, Stop):
+            try:
+                following = self._take(item)
+            except Exception as error:  # noqa: BLE001 - whatever it was, nothing chained after it may be acknowledged
+                self._poison(error)
+                following = None
+            item = self._queue.get() if following is None else following
+        self._let_go(seal=item.seal)
+        self._report(Stopped())
+
+    def disown(self) -> None:
+        """In the child of a fork: drop its share of the files, so that they stay the parent's alone."""
+        self._let_go(seal=False)
+
+    def _take(self, item: Item) -> Item | None:
+        """Do what the item asks; returns the item to go on with when it was already taken from the queue."""
+        match item:
+            case bytes():
+                return self._commit(item)
+            case Open():
+                self._open()
+            case Rotate():
+                self._rotate(item)
+        return None
+
+    def _commit(self, line: bytes) -> Item | None:
+        """One group: this record and what waits behind it, in one write and one fdatasync."""
+        segment = self._segment
+        if segment is None:
+            return None  # chained to a record that was lost; its caller has been told
+        lines, size, following = [line], len(line), None
+        while not self._queue.empty():
+            following = self._queue.get()
+            if not isinstance(following, bytes) or size + len(following) + len(lines) >= GROUP_BYTES:
+                break
+            lines.append(following)
+            size += len(following)
+            following = None
+        lines.append(b"")
+        segment.append(b"\n".join(lines))
+        self._last_line = lines[-2]
+        self._report(Committed(len(lines) - 1, size))
+        return following
+
+    def _open(self) -> None:
+        """The first time what counts is read from disk; after a failure it is what was reported as committed."""
+        recovery = self._recover() if self._tail is None else self._resume(self._tail)
+        tail = recovery.tail
+        chain = Chain(self._clock, seq=tail.seq, prev=tail.prev, at=tail.at)
+        reason: Reason = "start" if (tail.closed or tail.segment is None) and not recovery.set_aside else "recover"
+        event = segment_open(self._stream, reason, tail.segment, tail.counted_bytes, recovery.set_aside)
+        line = chain.append(event)
+        name = segment_name(chain.seq)
+        self._begin(name, line)
+        if tail.segment is not None:
+            with suppress(OSError):
+                (self._directory / tail.segment).chmod(SEALED_MODE)
+        self._report(Opened(chain, name, len(line) + 1, recovery))
+
+    def _recover(self) -> Recovery:
+        make_directory(self._directory, self._files)
+        self._lock = StreamLock.take(self._directory)
+        recovery = recover(self._directory, self._files)
+        self._tail = recovery.tail
+        return recovery
+
+    def _resume(self, tail: Tail) -> Recovery:
+        later = [name for name in segment_names(self._directory) if name > (tail.segment or "")]
+        return Recovery(tail, set_aside=tuple(set_aside(self._directory, name) for name in later))
+
+    def _rotate(self, command: Rotate) -> None:
+        finished = self._segment
+        if finished is None:
+            return  # chained to a record that was lost
+        self._tail = tail_after(finished.path.name, finished.length, self._last_line)
+        self._segment = None
+        finished.seal()
+        self._begin(command.name, command.first_line)
+        self._report(Committed(1, len(command.first_line)))
+
+    def _begin(self, name: str, first_line: bytes) -> None:
+        self._segment = Segment.create(self._directory / name, first_line, self._files)
+        self._last_line = first_line
+
+    def _poison(self, error: Exception) -> None:
+        """Never write to the segment again, nor sync it: remember what counts in it and let go."""
+        if self._segment is not None:
+            self._tail = tail_after(self._segment.path.name, self._segment.length, self._last_line)
+            self._segment.abandon()
+            self._segment = None
+        self._report(Failed(error))
+
+    def _let_go(self, *, seal: bool) -> None:
+        if self._segment is not None:
+            with suppress(OSError):
+                self._segment.seal() if seal else self._segment.abandon()
+        if self._lock is not None:
+            self._lock.release()

@@ -1,0 +1,32 @@
+"""The file operations the ledger's promises rest on, as a port: tests inject the failures of real disks here."""
+
+import os
+from pathlib import Path
+
+
+class Files:
+    """The operating system's file operations. Every method raises OSError as the system does."""
+
+    def create(self, path: Path) -> int:
+        """A new file for appending, readable by its owner only; FileExistsError when the name is taken."""
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+
+    def write(self, fd: int, data: bytes | memoryview) -> int:
+        """Write what the system takes; returns how many bytes that was."""
+        return os.write(fd, data)
+
+    def fdatasync(self, fd: int) -> None:
+        """Return when the file's bytes and length are on the device.
+
+        After an error the fd must never be used again: Linux reports a lost page once, and a second call returns
+        success while the data is gone.
+        """
+        os.fdatasync(fd)
+
+    def sync_directory(self, path: Path) -> None:
+        """Return when the names in the directory are on the device."""
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)

@@ -1,0 +1,281 @@
+"""The writer of one stream: many concurrent callers, one group commit after another.
+
+The event loop encodes, numbers and chains; a thread of its own writes and makes durable. While one fdatasync runs the
+next group forms, so there is no waiting for company. The two halves share one queue and nothing else.
+"""
+
+import asyncio
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from os import register_at_fork
+from pathlib import Path
+from queue import SimpleQueue
+
+from authz.audit.committer import Committed, Committer, Failed, Item, Open, Opened, Report, Rotate, Stop, Stopped
+from authz.audit.files import Files
+from authz.audit.pending import Pending
+from authz.audit.record import Chain
+from authz.audit.recovery import Recovery
+from authz.audit.segment import SegmentClose, ledger_event, segment_name, segment_open
+from authz.core import AuditUnavailableError, Clock, Event
+
+
+@dataclass(frozen=True, slots=True)
+class WriterLimits:
+    """Bounds of one writer.
+
+    A segment is rotated at `segment_bytes` or `segment_seconds`. At most `pending_records` records and about
+    `pending_bytes` bytes wait for the device; more is OverloadedError. After a failure, opening a new segment is
+    tried at once, then after `retry_seconds`, doubling up to `retry_most_seconds`. When nothing waiting has become
+    durable for `stall_seconds`, the writer is not healthy.
+    """
+
+    segment_bytes: int = 64 << 20
+    segment_seconds: float = 3600.0
+    pending_records: int = 16_384
+    pending_bytes: int = 32 << 20
+    retry_seconds: float = 0.05
+    retry_most_seconds: float = 5.0
+    stall_seconds: float = 5.0
+
+
+@dataclass(slots=True)
+class _Current:
+    """The segment the chain is in, as the loop sees it: `length` counts what was handed over, durable or not."""
+
+    name: str
+    first_seq: int
+    length: int
+    until: int
+    """In microseconds since the epoch."""
+
+
+def _nobody(_failure: str | None) -> None:
+    """The listener of those who ask `healthy` themselves."""
+
+
+class LedgerWriter:
+    """Keeps the promise of `authz.core.Ledger` for one stream.
+
+    `directory` is the audit directory, `<state>/audit`; the stream has a directory of its own in it. All methods
+    belong to the event loop that called `open`. A writer is opened once and closed once.
+
+    What `record` acknowledged survives kill -9, and power loss where the device keeps the promise of fdatasync. A
+    crash of this process may leave records of which nobody was told: the ledger may hold more than was acknowledged,
+    never less. After any error of the device nothing more is written to the segment, everything that waits fails, and
+    a new segment is begun that says how much of the old one counts; until that works every call fails.
+
+    `on_health` is called on the loop with each failure, and with None when the writer is well again.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        stream: str,
+        *,
+        clock: Clock,
+        files: Files | None = None,
+        limits: WriterLimits | None = None,
+        on_health: Callable[[str | None], None] = _nobody,
+    ) -> None:
+        self.stream = stream
+        self.recovery: Recovery | None = None
+        """How the stream was found when it was last opened; `recovery.damage` is worth an alarm."""
+        self._limits = limits or WriterLimits()
+        self._clock = clock
+        self._on_health = on_health
+        self._pending = Pending(self._limits.pending_records, self._limits.pending_bytes)
+        self._queue: SimpleQueue[Item] = SimpleQueue()
+        self._committer = Committer(directory, stream, self._queue, self._tell, clock=clock, files=files or Files())
+        self._loop: asyncio.AbstractEventLoop
+        self._opened: asyncio.Future[None]
+        self._stopped: asyncio.Future[None]
+        self._started = False
+        self._closed = False
+        self._chain: Chain | None = None
+        self._current: _Current
+        self._failure: str | None = "it is not open"
+        self._progress_at = 0.0
+        self._retry_seconds = self._limits.retry_seconds
+        self._retry: asyncio.TimerHandle | None = None
+
+    @property
+    def failure(self) -> str | None:
+        """Why nothing can be recorded now; None when all is well."""
+        if self._failure is None and self._stalled_seconds() > self._limits.stall_seconds:
+            return f"the device has not answered for {self._stalled_seconds():.0f} s"
+        return self._failure
+
+    @property
+    def healthy(self) -> bool:
+        """Whether records can be made durable, as far as is known."""
+        return self.failure is None
+
+    async def open(self) -> None:
+        """Take the stream, find where it stands, begin a segment. Durable when it returns.
+
+        Raises AuditUnavailableError when another process writes the stream or the device fails.
+        """
+        if self._started:
+            raise AuditUnavailableError("This ledger writer was opened before; make a new one")
+        self._started = True
+        self._loop = asyncio.get_running_loop()
+        self._opened = self._loop.create_future()
+        self._stopped = self._loop.create_future()
+        _disown_after_fork(weakref.ref(self))
+        threading.Thread(target=self._committer.run, name=f"ledger-{self.stream}", daemon=True).start()
+        self._queue.put(Open())
+        try:
+            await self._opened
+        except BaseException:
+            self._closed = True
+            self._queue.put(Stop())
+            raise
+
+    async def record(self, event: Event) -> None:
+        """Return when the event is durable. A caller that is cancelled meanwhile leaves its record in the ledger.
+
+        Raises AuditUnavailableError, OverloadedError, RecordTooLargeError or InvalidEventError.
+        """
+        chain = self._ready(1)
+        await self._put(chain, chain.append(event))
+
+    async def record_all(self, events: Sequence[Event]) -> None:
+        """Return when all the events are durable, in this order and with none between them.
+
+        Raises as `record` does. InvalidEventError and RecordTooLargeError come before anything was chained; after
+        AuditUnavailableError some of the events may be in the ledger.
+        """
+        chain = self._ready(len(events))
+        lines = chain.append_all(events)
+        if not lines:
+            return
+        for line in lines[:-1]:
+            self._hand_over(line)
+        await self._put(chain, lines[-1])
+
+    async def close(self, reason: str = "shutdown") -> None:
+        """Record the end of the segment, wait until everything is durable, give the stream free.
+
+        Raises AuditUnavailableError when the end could not be recorded; the stream is free all the same.
+        """
+        if not self._started:
+            return
+        if self._retry is not None:
+            self._retry.cancel()
+        chain, self._chain, self._closed = self._chain, None, True
+        ended = self._loop.create_future()
+        if chain is None:
+            ended.set_result(None)
+        else:
+            self._failure = "it is closed"
+            self._close_segment(chain, reason, ended)
+        self._queue.put(Stop(seal=True))
+        await asyncio.shield(self._stopped)
+        await ended
+
+    def _stalled_seconds(self) -> float:
+        return self._clock.elapsed() - self._progress_at if self._pending else 0.0
+
+    def _ready(self, records: int) -> Chain:
+        if self._chain is None:
+            raise AuditUnavailableError(f"The ledger takes no records: {self._failure}")
+        self._pending.make_room(records)
+        return self._chain
+
+    def _put(self, chain: Chain, line: bytes) -> "asyncio.Future[None]":
+        """Hand the record over; the future is done when it is durable."""
+        ack = self._loop.create_future()
+        self._hand_over(line, ack)
+        if self._current.length >= self._limits.segment_bytes or chain.at >= self._current.until:
+            self._rotate(chain)
+        return ack
+
+    def _hand_over(self, line: bytes, ack: "asyncio.Future[None] | None" = None) -> None:
+        if not self._pending:
+            self._progress_at = self._clock.elapsed()
+        self._pending.add(len(line), ack)
+        self._queue.put(line)
+        self._current.length += len(line) + 1
+
+    def _close_segment(self, chain: Chain, reason: str, ack: "asyncio.Future[None] | None" = None) -> None:
+        records = chain.seq + 2 - self._current.first_seq
+        event = ledger_event("audit.segment_close", SegmentClose(records, reason))
+        self._hand_over(chain.append(event), ack)
+
+    def _rotate(self, chain: Chain) -> None:
+        """Close the segment and open the next one: two records of the same chain, in two files."""
+        self._close_segment(chain, "rotate")
+        finished = self._current
+        line = chain.append(segment_open(self.stream, "rotate", finished.name, finished.length))
+        name = segment_name(chain.seq)
+        self._pending.add(len(line))
+        self._queue.put(Rotate(name, line))
+        self._enter(chain, name, len(line) + 1)
+
+    def _enter(self, chain: Chain, name: str, length: int) -> None:
+        """The chain goes on in a segment of which only the first record is there."""
+        until = chain.at + int(self._limits.segment_seconds * 1e6)
+        self._current = _Current(name, chain.seq, length, until)
+
+    def _tell(self, report: Report) -> None:
+        """In the committer's thread: bring its report to the loop."""
+        try:
+            self._loop.call_soon_threadsafe(self._heard, report)
+        except RuntimeError:  # the loop was closed: what is written stays, and nobody is left to be told
+            self._queue.put(Stop())
+
+    def _heard(self, report: Report) -> None:
+        match report:
+            case Committed():
+                self._progress_at = self._clock.elapsed()
+                self._pending.resolve(report.records, report.size_bytes)
+            case Opened():
+                self._begin(report)
+            case Failed():
+                self._fail(report.error)
+            case Stopped():
+                self._stopped.set_result(None)
+
+    def _begin(self, opened: Opened) -> None:
+        self.recovery = opened.recovery
+        if self._closed:
+            return
+        self._chain, self._failure = opened.chain, None
+        self._retry_seconds = self._limits.retry_seconds
+        self._enter(opened.chain, opened.name, opened.length)
+        if not self._opened.done():
+            self._opened.set_result(None)
+        self._on_health(None)
+
+    def _fail(self, error: Exception) -> None:
+        """Nothing that waits will be acknowledged. A writer that was open once tries to open again."""
+        was_recording, self._chain = self._chain is not None, None
+        self._failure = str(error) or type(error).__name__
+        self._pending.fail(f"The record is not durable: {self._failure}")
+        if not self._opened.done():
+            self._opened.set_exception(AuditUnavailableError(f"The ledger cannot be opened: {self._failure}"))
+        elif not self._closed:
+            self._open_again(0.0 if was_recording else self._retry_seconds)
+        self._on_health(self._failure)
+
+    def _open_again(self, delay_seconds: float) -> None:
+        if delay_seconds:
+            self._retry_seconds = min(2 * delay_seconds, self._limits.retry_most_seconds)
+        self._retry = self._loop.call_later(delay_seconds, self._queue.put, Open())
+
+    def disown(self) -> None:
+        """In a forked child: there is no writer thread here and no right to the stream. The parent goes on."""
+        self._chain, self._failure, self._started = None, "this process was forked from its writer", False
+        self._committer.disown()
+
+
+def _disown_after_fork(writer: "weakref.ref[LedgerWriter]") -> None:
+    def disown() -> None:
+        forked = writer()
+        if forked is not None:
+            forked.disown()
+
+    register_at_fork(after_in_child=disown)
