@@ -33,7 +33,7 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python tools/check_policies.py
-	$(BIN)/python tools/check_generated.py
+	$(BIN)/python tools/generate.py --check
 
 bench: $(READY)
 	$(BIN)/python -m tests.bench
