@@ -5,6 +5,7 @@ two different paths is refused, not guessed at.
 """
 
 import re
+from ipaddress import AddressValueError, IPv6Address
 from urllib.parse import unquote_to_bytes
 
 _PLAIN = re.compile(r"(?:/[A-Za-z0-9_~!$&'()*+,=:@-][A-Za-z0-9._~!$&'()*+,=:@-]*)+/?|/")
@@ -14,14 +15,19 @@ _REFUSED = re.compile(
     r"[^\x21-\x7e]"  # control characters, spaces, anything outside ASCII
     r"|[\\;#]"
     r"|%(?![0-9A-Fa-f]{2})"  # a percent sign that encodes nothing
-    r"|%25[0-9A-Fa-f]{2}"  # encoded twice
-    r"|%(?:2[fFeE]|5[cC]|3[bB])"  # an encoded / . \ ;
+    r"|%(?:2[fFeE]|5[cC]|3[bBfF]|23)"  # an encoded / . \ ; ? #
     r"|%(?:[01][0-9A-Fa-f]|7[fF])"  # an encoded control character
     r"|//"
     r"|/\.{1,2}(?:/|$)"
 )
 
-_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_])?)\.?(?::[0-9]{1,5})?")
+_REFUSED_DECODED = re.compile(
+    r"%[0-9A-Fa-f]{2}"  # encoded twice, however the percent sign and the digits were written
+    r"|[\x80-\x9f]"  # a control character beyond ASCII
+)
+
+_LABEL = r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?"
+_HOST = re.compile(rf"(?:\[([0-9a-f:.]+)\]|({_LABEL}(?:\.{_LABEL})*)\.?)(?::[0-9]{{1,5}})?")
 
 
 def split_path(target: str) -> tuple[str, ...] | None:
@@ -35,12 +41,23 @@ def split_path(target: str) -> tuple[str, ...] | None:
     if not path.startswith("/") or _REFUSED.search(path):
         return None
     try:
-        return tuple(unquote_to_bytes(segment).decode() for segment in path[1:].split("/"))
+        segments = tuple(unquote_to_bytes(segment).decode() for segment in path[1:].split("/"))
     except UnicodeDecodeError:
         return None
+    return None if any(map(_REFUSED_DECODED.search, segments)) else segments
 
 
 def normalise_host(host: str) -> str | None:
-    """A Host without port, trailing dot and upper case; None if it is empty or no host."""
-    match = _HOST.fullmatch(host.lower())
-    return match.group(1) if match else None
+    """A Host without port, trailing dot and upper case, an IPv6 address in its shortest form; None if it is no host."""
+    match = _HOST.fullmatch(host.lower()) if host.isascii() else None
+    if match is None:
+        return None
+    address, name = match.groups()
+    return name if name is not None else _normalise_address(address)
+
+
+def _normalise_address(address: str) -> str | None:
+    try:
+        return f"[{IPv6Address(address).compressed}]"
+    except AddressValueError:
+        return None
