@@ -13,7 +13,7 @@ from opapywasm.data import DataManager
 from opapywasm.errors import OpaWasmError
 from opapywasm.memory import MemoryCodec
 from opapywasm.runtime import WasmtimeRuntime, WasmtimeRuntimeFactory
-from wasmtime import Trap, TrapCode, WasmtimeError
+from wasmtime import MemoryType, Trap, TrapCode, WasmtimeError
 from wasmtime import _ffi as c_api
 from wasmtime import _func as host_calls
 
@@ -24,6 +24,9 @@ MAX_MEMORY_PAGES: Final = 4096
 """256 MiB: a policy that wants more traps, the process does not swap."""
 
 _FIRST_READ_BYTES: Final = 1024
+_FIRST_PAGES: Final = 2
+"""What opa-py-wasm 1.2 gives every instance to start with, and what `opa build` asks for when constants are few."""
+
 _LIBRARY_ERRORS: Final = (OpaWasmError, WasmtimeError, Trap)
 
 
@@ -50,11 +53,10 @@ class Guest:
 
         Raises LayoutError, or GuestError when the module or the data cannot be used.
         """
-        host_calls.LAST_EXCEPTION = None
         try:
             self._runtime = factory.create_runtime()
         except _LIBRARY_ERRORS as error:
-            raise GuestError(f"the module cannot be instantiated: {error}") from error
+            raise GuestError(_not_instantiated(factory, error)) from error
         try:
             self._load(data)
             self._prepare(deadline_ticks)
@@ -179,3 +181,10 @@ def _layout(runtime: WasmtimeRuntime) -> tuple[c_api.wasmtime_func_t, c_api.wasm
     if not isinstance(function, c_api.wasmtime_func_t) or not isinstance(memory, c_api.wasmtime_memory_t):
         raise LayoutError("wasmtime-py keeps its functions and memories in another way")
     return function, memory
+
+
+def _not_instantiated(factory: WasmtimeRuntimeFactory, error: Exception) -> str:
+    pages = max(wanted.type.limits.min for wanted in factory.module.imports if isinstance(wanted.type, MemoryType))
+    if pages > _FIRST_PAGES:
+        return f"the constants in its Rego need {pages} pages of memory and there are {_FIRST_PAGES}: make them data"
+    return f"the module cannot be instantiated: {error}"
