@@ -1,6 +1,6 @@
 """Policy bundles: read, verified against a digest, packed; and the `opa` program that builds them."""
 
-from authz.bundle.archive import Limits, pack
+from authz.bundle.archive import Limits, pack, unpack
 from authz.bundle.errors import BundleError, OpaMissingError
 from authz.bundle.opa import Opa, find_opa
 from authz.bundle.reader import DATA, MANIFEST, MODULE, BuiltWith, Bundle, Manifest, read, verify_digest
@@ -21,5 +21,6 @@ __all__ = [
     "pack",
     "read",
     "read_shipped",
+    "unpack",
     "verify_digest",
 ]

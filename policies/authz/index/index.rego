@@ -96,9 +96,8 @@ _declared(entries) := [operation |
 ]
 
 _preflights(entries) := [operation |
-	some entry in entries
-	entry.preflight == true
-	operation := object.union(object.filter(entry, ["host"]), _preflight)
+	some where in {object.filter(entry, ["host"]) | some entry in entries; entry.preflight == true}
+	operation := object.union(where, _preflight)
 ]
 
 _preflight := {"method": "OPTIONS", "public": true, "event": "api.request"}
