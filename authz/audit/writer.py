@@ -113,6 +113,11 @@ class LedgerWriter:
         """Whether records can be made durable, as far as is known."""
         return self.failure is None
 
+    @property
+    def pending(self) -> int:
+        """How many records wait for the device."""
+        return len(self._pending)
+
     async def open(self) -> None:
         """Take the stream, find where it stands, begin a segment. Durable when it returns.
 

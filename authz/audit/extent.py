@@ -1,0 +1,86 @@
+"""What counts in each segment of a stream: the segment after it says so, and the last one counts while it is whole."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from authz.audit.record import MAX_RECORD_BYTES, Header, read_header
+from authz.audit.segment import SegmentOpen, read_segment_open, segment_names
+
+_BLOCK_BYTES: Final = 1 << 18
+
+
+class Extent(NamedTuple):
+    """One segment. `counted_bytes` is a statement of the next one, or `size_bytes` where there is none.
+
+    `header` and `opening` are those of the first record; None when that is no segment_open or cannot be read.
+    """
+
+    path: Path
+    size_bytes: int
+    counted_bytes: int
+    header: Header | None
+    opening: SegmentOpen | None
+
+
+def extents(directory: Path) -> list[Extent]:
+    """The segments of a stream, oldest first. Raises OSError."""
+    found: list[Extent] = []
+    for name in reversed(segment_names(directory)):
+        path = directory / name
+        size = path.stat().st_size
+        header, opening = _first_record(path)
+        after = found[-1].opening if found else None
+        counted = after.previous_bytes if after is not None and after.previous_segment == name else size
+        found.append(Extent(path, size, counted, header, opening))
+    return found[::-1]
+
+
+def _first_record(path: Path) -> tuple[Header | None, SegmentOpen | None]:
+    try:
+        with path.open("rb") as file:
+            line = file.readline(MAX_RECORD_BYTES + 1).removesuffix(b"\n")
+        return read_header(line), read_segment_open(line)
+    except (OSError, ValueError):
+        return None, None
+
+
+def lines_forward(path: Path, end: int) -> Iterator[bytes]:
+    """The lines of a segment up to `end` bytes, each with its LF; the last one is without, if it is cut. OSError."""
+    offset = 0
+    with path.open("rb", buffering=1 << 20) as file:
+        for line in file:
+            offset += len(line)
+            if offset > end:
+                if len(line) > offset - end:
+                    yield line[: end - offset]
+                return
+            yield line
+
+
+def lines_backward(path: Path, end: int) -> Iterator[bytes]:
+    """The complete lines of the first `end` bytes of a segment, without LF, last one first. Raises OSError.
+
+    Only one block is in memory at a time.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        rest: bytes | None = None  # the end of a line whose beginning is in an earlier block; None: not complete
+        while end > 0:
+            start = max(0, end - _BLOCK_BYTES)
+            head, *lines = os.pread(fd, end - start, start).split(b"\n")
+            end = start
+            if lines:
+                if rest is not None:
+                    yield lines.pop() + rest
+                else:
+                    lines.pop()
+                yield from reversed(lines)
+                rest = head
+            elif rest is not None:
+                rest = head + rest
+        if rest is not None:
+            yield rest
+    finally:
+        os.close(fd)
