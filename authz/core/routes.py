@@ -78,8 +78,9 @@ class RouteTable:
         return frozenset(r.method for leaf in _leaves(self._root, segments, 0) for r in _hosted(leaf, None, host))
 
     def by_template(self, method: str, path: str, host: str | None = None) -> Route | None:
-        """The route declared with exactly this template, for this host or for any."""
-        return self._by_template.get((method, path, host)) or self._by_template.get((method, path, None))
+        """The route declared with exactly this template, for this host or for any; HEAD as in `match`."""
+        found = self._by_template.get((method, path, host)) or self._by_template.get((method, path, None))
+        return self.by_template("GET", path, host) if found is None and method == "HEAD" else found
 
     def _find(self, method: str, segments: tuple[str, ...], host: str | None) -> RouteMatch | None:
         for leaf in _leaves(self._root, segments, 0):
