@@ -108,7 +108,7 @@ def _read_key(jwk: dict[str, Any], allowed: tuple[str, ...]) -> _Usable:
         raise _Unusable("its kty is not RSA, EC or OKP")
     members = {name: jwk.get(name) for name in _PUBLIC_MEMBERS[kind]}
     if not all(isinstance(value, str) for value in members.values()):
-        raise _Unusable("a member of the key is missing")
+        raise _Unusable("a member of the key is missing or no string")
     members["kty"] = kind
     return _Usable(kid, thumbprint(members), _bound(members, _algorithms(jwk, kind, allowed)))
 

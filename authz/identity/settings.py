@@ -78,7 +78,10 @@ def _check_algorithms(at: str, algorithms: tuple[str, ...]) -> None:
 def _check_keys(at: str, settings: IssuerSettings) -> None:
     if not is_url(settings.keys):
         return
-    url = urlsplit(settings.keys)
+    try:
+        url = urlsplit(settings.keys)
+    except ValueError:
+        url = urlsplit("")
     if url.scheme not in ("https", "http") or not url.hostname:
         raise ConfigurationError(f"{at}.keys: must be a file or an https:// URL")
     if url.username is not None or url.password is not None:

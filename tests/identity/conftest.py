@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -50,6 +51,13 @@ class FakeClock:
     def advance(self, seconds: float) -> None:
         self.wall += seconds
         self.mono += seconds
+
+
+class RealClock:
+    """A core.Clock that moves by itself."""
+
+    now = staticmethod(time.time)
+    elapsed = staticmethod(time.monotonic)
 
 
 def jwk(key: Any, **members: object) -> dict[str, Any]:
@@ -106,7 +114,7 @@ class Forge:
         header: dict[str, Any] | None = None,
         key: Any = None,
         algorithm: str = "RS256",
-        **changes: object,
+        **changes: Any,
     ) -> str:
         """A good token of the RSA key, but for what is given. A header member `...` is left out."""
         payload = self.claims(**changes) if claims is None else claims
