@@ -215,30 +215,32 @@ _OWNED_HEADERS = frozenset(
 
 def _held_to_contract(decision: PolicyDecision, declared_reasons: frozenset[str]) -> PolicyDecision:
     known = POLICY_ALLOWS if decision.allow else POLICY_DENIES | declared_reasons
-    if decision.reason not in known or not _sound(decision.limits) or not _sendable(decision.headers):
+    contradictory = decision.allow and decision.missing
+    if contradictory or decision.reason not in known or not _sound(decision.limits) or not _sendable(decision.headers):
         return BREACH
     return decision
 
 
 def _sound(limits: tuple[Limit, ...]) -> bool:
-    return all(limit.count > 0 and limit.per_seconds > 0 for limit in limits)
+    return all(
+        limit.count > 0 and limit.per_seconds > 0 and (limit.burst is None or limit.burst > 0) for limit in limits
+    )
 
 
 def _sendable(headers: dict[str, str]) -> bool:
-    return all(
+    """Whether each is a header of its own: a name sent twice would be read differently by different gateways."""
+    return len({name.lower() for name in headers}) == len(headers) and all(
         _HEADER_NAME.fullmatch(name) and name.lower() not in _OWNED_HEADERS and _HEADER_VALUE.fullmatch(value)
         for name, value in headers.items()
     )
 
 
 def nesting_within(value: object, limit: int = MAX_NESTING) -> bool:
-    """Whether a JSON value is nested at most `limit` deep."""
-    if limit < 0:
-        return False
+    """Whether a JSON value holds at most `limit` objects and arrays inside one another."""
     if isinstance(value, dict):
-        return all(nesting_within(member, limit - 1) for member in value.values())
+        return limit > 0 and all(nesting_within(member, limit - 1) for member in value.values())
     if isinstance(value, list):
-        return all(nesting_within(member, limit - 1) for member in value)
+        return limit > 0 and all(nesting_within(member, limit - 1) for member in value)
     return True
 
 
