@@ -8,29 +8,43 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import structlog
+from msgspec import Struct
 
 from authz import __version__, audit, bundle, identity, log
-from authz.client import Answer
 from authz.config import Settings
 from authz.core import (
     AccessRequest,
     Action,
-    BearerToken,
+    AuditUnavailableError,
     Caller,
     ConfigurationError,
+    Decision,
     DecisionPoint,
     Entity,
     Event,
-    Subject,
+    Ledger,
+    OverloadedError,
+    Policy,
+    Pseudonyms,
     TokenRefusal,
 )
-from authz.engine import ActivePolicy, EmbeddedPolicy
+from authz.engine import ActivePolicy, Counts, EmbeddedPolicy
 from authz.ids import IdSource
-from authz.metrics import DecisionMeter
+from authz.metrics import (
+    AUDIT_FAILURES_TOTAL,
+    AUDIT_PENDING,
+    ENGINE_REBUILDS_TOTAL,
+    JWKS_AGE_SECONDS,
+    LOG_DROPPED_TOTAL,
+    TOKEN_CACHE_TOTAL,
+    DecisionMeter,
+    watch_event_loop,
+)
 
-DEV_STATE = ".state"
-_STREAM = "node-0"
+_STREAM = "worker-0"
+_DEV_STATE = ".state"
 
 
 class SystemClock:
@@ -40,8 +54,25 @@ class SystemClock:
     elapsed = staticmethod(time.perf_counter)
 
 
-class Check(NamedTuple):
-    """One line of `/readyz`: what was looked at, and what to do if it is not well."""
+class CountedLedger:
+    """Implements core.Ledger: another ledger, with every event and every failure counted."""
+
+    def __init__(self, ledger: Ledger, meter: DecisionMeter) -> None:
+        self._ledger = ledger
+        self._meter = meter
+
+    async def record(self, event: Event) -> None:
+        """See core.Ledger."""
+        try:
+            await self._ledger.record(event)
+        except (AuditUnavailableError, OverloadedError):
+            AUDIT_FAILURES_TOTAL.inc()
+            raise
+        self._meter.audited(event.type)
+
+
+class Check(Struct, frozen=True):
+    """One line of `/readyz`: what was looked at, and what to do when it is not well."""
 
     name: str
     ok: bool
@@ -49,29 +80,32 @@ class Check(NamedTuple):
     fix: str = ""
 
 
+class _Parts(NamedTuple):
+    """What a Pdp is made of, beside its DecisionPoint."""
+
+    policies: ActivePolicy
+    policy_source: str
+    engine_counts: Counts
+    writer: audit.LedgerWriter
+    verifier: identity.Verifier
+    pseudonyms: Pseudonyms
+    meter: DecisionMeter
+    state: Path
+
+
 class Pdp:
     """A running decision point: policy, keys, ledger and metrics behind one DecisionPoint."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        decisions: DecisionPoint,
-        policies: ActivePolicy,
-        ledger: audit.LedgerWriter,
-        verifier: identity.Verifier,
-        meter: DecisionMeter,
-        policy_source: str,
-    ) -> None:
+    def __init__(self, settings: Settings, decisions: DecisionPoint, parts: _Parts) -> None:
         self.settings = settings
         self.decisions = decisions
-        self.policies = policies
-        self.meter = meter
-        self.policy_source = policy_source
-        self.scrape_digest = _scrape_digest(settings)
+        self.policies = parts.policies
+        self.policy_source = parts.policy_source
+        self.meter = parts.meter
         self.new_id: Callable[[], str] = decisions.new_id
-        self._ledger = ledger
-        self._verifier = verifier
-        self._log = structlog.get_logger("authz.pdp").bind()
+        self.scrape_digest = _scrape_digest(settings)
+        self._parts = parts
+        self._tasks = (asyncio.create_task(watch_event_loop(), name="event-loop-lag"),)
 
     @classmethod
     async def start(cls, settings: Settings) -> "Pdp":
@@ -79,39 +113,212 @@ class Pdp:
 
         Raises ConfigurationError or another AuthzError that says what to do; nothing is left running then.
         """
-        log.configure(settings.log.level)
-        state = await asyncio.to_thread(_state_directory, settings)
+        log.configure(settings.log.level, on_drop=LOG_DROPPED_TOTAL.inc)
         clock = SystemClock()
+        state = await asyncio.to_thread(_state_directory, settings)
         pseudonyms = await asyncio.to_thread(_pseudonyms, settings, state)
-        policy, source = await asyncio.to_thread(_policy, settings)
-        meter = DecisionMeter()
-        meter.bind(policy.catalogue)
-        ledger = audit.LedgerWriter(state / "audit", _STREAM, clock=clock)
-        await ledger.open()
+        counts = Counts()
+        policy, source = await asyncio.to_thread(_policy, settings, counts)
+        meter = DecisionMeter({"/access/v1/evaluation": ("POST",)})
+        meter.bind(policy.catalogue, policy.revision)
         verifier = identity.Verifier(_issuers(settings, state), pseudonyms, clock, state / "jwks")
+        writer = audit.LedgerWriter(state / "audit", _STREAM, clock=clock, limits=_writer_limits(settings))
+        await writer.open()
         await verifier.start()
         policies = ActivePolicy(policy)
         decisions = DecisionPoint(
             verifier=verifier,
             pseudonyms=pseudonyms,
             policies=policies,
-            ledger=ledger,
+            ledger=CountedLedger(writer, meter),
             meter=meter,
             clock=clock,
             new_id=IdSource(),
         )
-        pdp = cls(settings, decisions, policies, ledger, verifier, meter, source)
-        await pdp.record(Event(pdp.new_id(), "system.startup", _startup(settings, policy)))
+        pdp = cls(settings, decisions, _Parts(policies, source, counts, writer, verifier, pseudonyms, meter, state))
+        await pdp.record("system.startup", _startup(settings, policy, source))
         return pdp
 
-    async def record(self, event: Event) -> None:
+    async def record(self, event_type: str, body: dict[str, Any]) -> None:
         """Make an event durable; raises as core.Ledger says."""
-        await self._ledger.record(event)
-        self.meter.audited(event.type)
+        await self.decisions.ledger.record(Event(self.new_id(), event_type, body))
 
     async def close(self, reason: str) -> None:
-        """Record `system.shutdown`, seal the ledger and stop everything."""
-        await self.record(Event(self.new_id(), "system.shutdown", {"reason": reason}))
-        await self._ledger.close(reason)
-        await self._verifier.close()
-        log.flush()
+        """Record `system.shutdown`, seal the ledger and stop everything. A ledger in trouble does not hold it up."""
+        for task in self._tasks:
+            task.cancel()
+        try:
+            await self.record("system.shutdown", {"reason": reason})
+        except (AuditUnavailableError, OverloadedError) as error:
+            structlog.get_logger("authz.pdp").error("shutdown_unrecorded", code=error.code)
+        await self._parts.writer.close(reason)
+        await self._parts.verifier.close()
+        await asyncio.to_thread(log.close)
+
+    def readiness(self) -> tuple[Check, ...]:
+        """Whether decisions can be made, check by check."""
+        failure = self._parts.writer.failure
+        checks = [
+            Check("policy", ok=True, detail=f"revision {self.policies.active.revision}"),
+            Check(
+                "ledger",
+                ok=failure is None,
+                detail=failure or "records are made durable",
+                fix="" if failure is None else "Free or repair the disk under the state directory; see docs/ledger.md",
+            ),
+        ]
+        checks += [
+            Check(
+                f"keys:{status.issuer}",
+                ok=status.keys > 0,
+                detail=f"{status.keys} keys",
+                fix="" if status.keys else "Check issuers.keys and the way to the identity provider",
+            )
+            for status in self._parts.verifier.status()
+        ]
+        return tuple(checks)
+
+    def refresh_gauges(self) -> None:
+        """Bring the metrics that others keep count of up to date, before a scrape."""
+        verifier = self._parts.verifier
+        _raise_to(TOKEN_CACHE_TOTAL.labels("hit"), verifier.hits)
+        _raise_to(TOKEN_CACHE_TOTAL.labels("miss"), verifier.misses)
+        _raise_to(ENGINE_REBUILDS_TOTAL, self._parts.engine_counts.rebuilds)
+        AUDIT_PENDING.set(self._parts.writer.pending)
+        for status in verifier.status():
+            if status.age_seconds is not None:
+                JWKS_AGE_SECONDS.labels(status.issuer).set(status.age_seconds)
+
+    def audit_events(self, **filters: Any) -> list[dict[str, Any]]:
+        """Events of this node's ledger, newest first, as `audit.get_audit_events`. Reads files: not on the loop."""
+        return audit.get_audit_events(
+            path=self._parts.state, pseudonyms=lambda value: (self._parts.pseudonyms.pseudonym(value),), **filters
+        )
+
+    def audit_integrity(self) -> tuple[bool, list[audit.Issue]]:
+        """`audit.verify_audit_integrity` of this node's ledger. Reads it all: not on the loop."""
+        return audit.verify_audit_integrity(self._parts.state)
+
+
+async def decide_offline(source: Path, subject: Entity, method: str, resource: Entity) -> Decision:
+    """What the policy in a bundle says of a subject on one's word. Nothing is recorded: nobody acts on it.
+
+    Raises an AuthzError when the bundle cannot be used.
+    """
+    policy = await asyncio.to_thread(_load, bundle.read(source), Counts(), 1.0)
+    offline = _Offline()
+    decisions = DecisionPoint(
+        verifier=offline,
+        pseudonyms=offline,
+        policies=ActivePolicy(policy),
+        ledger=offline,
+        meter=offline,
+        clock=SystemClock(),
+        new_id=IdSource(),
+    )
+    asked = AccessRequest(
+        caller=Caller("cli", trusted_to_assert=True),
+        dialect="cli",
+        subject=subject,
+        action=Action(method),
+        resource=resource,
+    )
+    return await decisions.decide(asked)
+
+
+class _Offline:
+    """The ports of a decision that leaves no trace."""
+
+    async def verify(self, token: object) -> TokenRefusal:  # noqa: ARG002
+        return TokenRefusal("keys_unavailable")
+
+    def pseudonym(self, value: str) -> str:
+        return value
+
+    async def record(self, event: Event) -> None:
+        """Kept nowhere."""
+
+    def decided(self, request: AccessRequest, decision: Decision, seconds: float) -> None:
+        """Counted nowhere."""
+
+
+def _state_directory(settings: Settings) -> Path:
+    state = Path(settings.state or _DEV_STATE)
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"state: {state} cannot be made: {error.strerror}") from None
+    if not os.access(state, os.W_OK | os.X_OK):
+        raise ConfigurationError(f"state: {state} cannot be written to by this user")
+    return state
+
+
+def _pseudonyms(settings: Settings, state: Path) -> identity.Pseudonymiser:
+    if settings.audit.pseudonym_key:
+        return identity.Pseudonymiser(identity.load_key(Path(settings.audit.pseudonym_key)))
+    return identity.Pseudonymiser(identity.load_or_create_key(state / "keys" / "pseudonym.key"))
+
+
+def _issuers(settings: Settings, state: Path) -> tuple[identity.IssuerSettings, ...]:
+    return (*settings.issuers, *((identity.dev_issuer(state),) if settings.dev else ()))
+
+
+def _writer_limits(settings: Settings) -> audit.WriterLimits:
+    return audit.WriterLimits(
+        segment_bytes=settings.audit.segment_bytes,
+        segment_seconds=settings.audit.segment_seconds,
+        pending_records=settings.audit.queue_records,
+    )
+
+
+def _policy(settings: Settings, counts: Counts) -> tuple[Policy, str]:
+    """The policy to start with, and where it came from."""
+    source = settings.policy.source or "default"
+    found = bundle.read_shipped() if source == "default" else bundle.read(Path(source))
+    _check_trust(settings, source, found)
+    return _load(found, counts, settings.policy.deadline_seconds), source
+
+
+def _check_trust(settings: Settings, source: str, found: bundle.Bundle) -> None:
+    """The shipped bundle is trusted by its recorded digest; another one by a stated digest, or in development."""
+    pinned = settings.policy.sha256
+    if pinned is not None and found.sha256 != pinned:
+        raise ConfigurationError(f"policy.sha256: {source} is {found.sha256}, which is not the bundle to trust")
+    if pinned is None and source != "default" and not settings.dev:
+        raise ConfigurationError(
+            f"policy.sha256: {source} is not the shipped bundle. To trust exactly this one, add\n\n[policy]\n"
+            f'sha256 = "{found.sha256}"'
+        )
+
+
+def _load(found: bundle.Bundle, counts: Counts, deadline_seconds: float) -> EmbeddedPolicy:
+    return EmbeddedPolicy.load(
+        found.wasm, found.data_json, found.revision, deadline_seconds=deadline_seconds, counts=counts
+    )
+
+
+def _startup(settings: Settings, policy: Policy, source: str) -> dict[str, Any]:
+    return {
+        "version": __version__,
+        "revision": policy.revision,
+        "policy_source": source,
+        "engine": policy.engine,
+        "pid": os.getpid(),
+        "dev": settings.dev,
+        "settings_sha256": hashlib.sha256(msgspec.json.encode(settings, order="sorted")).hexdigest(),
+    }
+
+
+def _scrape_digest(settings: Settings) -> str | None:
+    if settings.metrics.token_file is None:
+        return None
+    try:
+        token = Path(settings.metrics.token_file).read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"metrics.token_file: cannot be read: {error}") from None
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _raise_to(counter: Any, total: int) -> None:
+    """Bring a counter up to a total that is kept elsewhere."""
+    counter.inc(max(0, total - counter.value()))

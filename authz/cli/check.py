@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from authz.client import Answer, AuthzClient, CouldNotDecideError
-from authz.core import Entity
+from authz.core import Decision, Entity, Kind, explanation
 from authz.pdp import decide_offline
 
 
@@ -50,10 +50,10 @@ def check(
     if token == "-":  # noqa: S105 - a dash is no password
         token = sys.stdin.read().strip()
     try:
-        if url is not None:
-            answer = asyncio.run(_ask(url, subject, method, resource, token, explain=explain))
+        if bundle is None:
+            answer = asyncio.run(_ask(url or "", subject, method, resource, token, explain=explain))
         else:
-            answer = asyncio.run(decide_offline(bundle, subject, method, resource))
+            answer = _answer(asyncio.run(decide_offline(bundle, subject, method, resource)))
     except CouldNotDecideError as error:
         click.echo(f"could not decide: {error}", err=True)
         sys.exit(3)
@@ -61,11 +61,15 @@ def check(
     sys.exit(0 if answer.allow else 1)
 
 
-async def _ask(
-    url: str, subject: Entity, method: str, resource: Entity, token: str | None, *, explain: bool
-) -> Answer:
+async def _ask(url: str, subject: Entity, method: str, resource: Entity, token: str | None, *, explain: bool) -> Answer:
     async with AuthzClient(url) as client:
         return await client.evaluate(subject, method, resource, token=token, explain=explain)
+
+
+def _answer(decision: Decision) -> Answer:
+    if decision.kind is Kind.UNDECIDED:
+        raise CouldNotDecideError(decision.reason)
+    return Answer(decision.allow, explanation(decision))
 
 
 def _show(answer: Answer, *, explain: bool, as_json: bool) -> None:

@@ -4,7 +4,7 @@ Standard library and msgspec only: no asyncio, files, clock, environment or logg
 here and only from this face.
 """
 
-from authz.core.authzen import Evaluation, read_evaluation, write_decision
+from authz.core.authzen import Evaluation, explanation, read_evaluation, write_decision
 from authz.core.contract import (
     BREACH,
     ERROR,
@@ -113,6 +113,7 @@ __all__ = [
     "batch_document",
     "check_document",
     "client_text",
+    "explanation",
     "kind_of",
     "nesting_within",
     "normalise_host",

@@ -75,7 +75,12 @@ def write_decision(decision: Decision, *, explain: bool = False) -> bytes:
     """The body of an Evaluation response: bare, or with the explanation a permitted caller asked for."""
     if not explain:
         return ALLOWED if decision.allow else DENIED
-    context = {
+    return msgspec.json.encode({"decision": decision.allow, "context": explanation(decision)})
+
+
+def explanation(decision: Decision) -> dict[str, Any]:
+    """Why, for a caller that may know."""
+    return {
         "id": decision.id,
         "reason": decision.reason,
         "scopes": decision.scopes,
@@ -83,7 +88,6 @@ def write_decision(decision: Decision, *, explain: bool = False) -> bytes:
         "granted_by": decision.granted_by,
         "revision": decision.revision,
     }
-    return msgspec.json.encode({"decision": decision.allow, "context": context})
 
 
 def _worded(message: str) -> str:

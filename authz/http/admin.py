@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from aiohttp import web
 
-from authz.core import AccessRequest, Action, BadRequestError, BearerToken, Caller, Decision, Entity, Event, Kind
+from authz.core import AccessRequest, Action, BadRequestError, BearerToken, Caller, Decision, Entity, Kind
 from authz.gateways import Reply, RequestHead, bearer_token, problem, provenance
 from authz.http.answers import refused, response, shown
 from authz.http.callers import is_loopback
@@ -84,7 +84,7 @@ class AdminListener:
             scope = "admin:metrics:read"
         name = self._breaks_glass(request, token)
         if name is not None:
-            await self._pdp.record(_break_glass_event(self._pdp.new_id(), name, scope, head))
+            await self._pdp.record("admin.access", _broken_glass(name, scope, head))
             return None
         decision = await self._pdp.decisions.decide(_asked(head, scope, token), audit_as="admin.access")
         if decision.allow:
@@ -115,7 +115,7 @@ class AdminListener:
 
     async def _metrics(self, head: RequestHead) -> Reply:
         self._pdp.refresh_gauges()
-        body, content_type = render(",".join(head.headers.getall("Accept", [])))
+        body, content_type = await render(",".join(head.headers.getall("Accept", [])))
         return Reply(200, {"Content-Type": content_type}, body)
 
     async def _catalogue(self, _head: RequestHead) -> Reply:
@@ -168,8 +168,8 @@ def _asked(head: RequestHead, scope: str, token: BearerToken | None) -> AccessRe
     )
 
 
-def _break_glass_event(event_id: str, name: str, scope: str, head: RequestHead) -> Event:
-    body = {
+def _broken_glass(name: str, scope: str, head: RequestHead) -> dict[str, Any]:
+    return {
         "decision": "allow",
         "reason": "break_glass",
         "caller": name,
@@ -178,7 +178,6 @@ def _break_glass_event(event_id: str, name: str, scope: str, head: RequestHead) 
         "action": head.method,
         "path": head.target.partition("?")[0],
     }
-    return Event(event_id, "admin.access", body)
 
 
 def _digest(token: BearerToken) -> str:

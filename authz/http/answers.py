@@ -49,6 +49,7 @@ async def read_body(request: web.BaseRequest) -> bytes:
 def response(reply: Reply, head: RequestHead) -> web.Response:
     headers = reply.headers
     headers["Cache-Control"] = "no-store"
+    headers["Server"] = "authz"
     request_id = head.headers.getall("X-Request-ID", [])
     if request_id and request_id[0].isascii():
         headers["X-Request-ID"] = request_id[0]

@@ -17,12 +17,12 @@ _UNPARSED_BODY = (
 )
 
 
-class _Connection(web.RequestHandler):  # type: ignore[type-arg]
+class _Connection(web.RequestHandler):
     """One connection; a request that aiohttp could not parse is answered and counted here."""
 
     __slots__ = ("_on_unparsed",)
 
-    def __init__(self, manager: web.Server, *, on_unparsed: Callable[[], None], **kwargs: Any) -> None:  # type: ignore[type-arg]
+    def __init__(self, manager: web.Server, *, on_unparsed: Callable[[], None], **kwargs: Any) -> None:
         super().__init__(manager, **kwargs)
         self._on_unparsed = on_unparsed
 
@@ -41,7 +41,7 @@ class _Connection(web.RequestHandler):  # type: ignore[type-arg]
         return response
 
 
-class Server(web.Server):  # type: ignore[type-arg]
+class Server(web.Server):
     """aiohttp's low-level server: no router, no middleware, one handler, stated limits."""
 
     def __init__(
@@ -57,14 +57,14 @@ class Server(web.Server):  # type: ignore[type-arg]
         self._on_unparsed = on_unparsed
         self._body_bytes = body_bytes
 
-    def __call__(self) -> web.RequestHandler:  # type: ignore[type-arg]
+    def __call__(self) -> web.RequestHandler:
         return _Connection(self, on_unparsed=self._on_unparsed, loop=self._loop, **self._kwargs)
 
     def _request(
         self,
         message: RawRequestMessage,
         payload: StreamReader,
-        protocol: web.RequestHandler,  # type: ignore[type-arg]
+        protocol: web.RequestHandler,
         writer: AbstractStreamWriter,
         task: "asyncio.Task[None]",
     ) -> web.BaseRequest:

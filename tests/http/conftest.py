@@ -1,0 +1,122 @@
+"""A whole decision point in the test's own process, on free ports, and raw requests against it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import aiohttp
+import msgspec
+import pytest
+
+from authz import http, identity
+from authz.config import load
+from authz.metrics import REGISTRY
+from authz.pdp import Pdp
+
+
+class Answer(NamedTuple):
+    """What came back."""
+
+    status: int
+    headers: dict[str, str]
+    body: Any
+
+
+class Running:
+    """A decision point in development mode, its ledger and its metrics."""
+
+    def __init__(self, pdp: Pdp, listeners: http.Listeners, session: aiohttp.ClientSession, state: Path) -> None:
+        self.pdp = pdp
+        self.decision = listeners.decision
+        self.admin = listeners.admin
+        self.state = state
+        self._session = session
+
+    def token(self, sub: str = "alice", *roles: str, scopes: list[str] | None = None, **claims: Any) -> str:
+        """A development token."""
+        return identity.mint_token(self.state, sub, roles, scopes, claims=claims)
+
+    async def send(
+        self, method: str, url: str, body: Any = None, headers: dict[str, str] | None = None, token: str | None = None
+    ) -> Answer:
+        """One request; a body that is not bytes is sent as JSON."""
+        fields = dict(headers or {})
+        if body is not None:
+            fields.setdefault("Content-Type", "application/json")
+        if token is not None:
+            fields["Authorization"] = f"Bearer {token}"
+        data = body if body is None or isinstance(body, bytes) else msgspec.json.encode(body)
+        async with self._session.request(method, url, data=data, headers=fields) as response:
+            content = await response.read()
+            received = {name.lower(): value for name, value in response.headers.items()}
+            as_json = "json" in received.get("content-type", "")
+            return Answer(response.status, received, msgspec.json.decode(content) if as_json else content)
+
+    async def evaluate(self, body: Any, query: str = "", **options: Any) -> Answer:
+        """An AuthZEN evaluation."""
+        return await self.send("POST", f"{self.decision}/access/v1/evaluation{query}", body, **options)
+
+    async def check(self, method: str, path: str, **options: Any) -> Answer:
+        """A check in Envoy's dialect."""
+        return await self.send(method, f"{self.decision}/check/envoy{path}", **options)
+
+    async def raw(self, data: bytes) -> bytes:
+        """Bytes in, bytes out, until the server closes."""
+        host, _, port = self.decision.removeprefix("http://").rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(data)
+        answer = await asyncio.wait_for(reader.read(), 20)
+        writer.close()
+        return answer
+
+    async def events(self, **filters: Any) -> list[dict[str, Any]]:
+        """What the ledger holds, newest first."""
+        return await asyncio.to_thread(self.pdp.audit_events, **filters)
+
+    def counted(self, name: str, **labels: str) -> float:
+        """The value of one sample of the process."""
+        for family in REGISTRY.collect():
+            for sample in family.samples:
+                if sample.name == name and sample.labels == labels:
+                    return sample.value
+        raise AssertionError(f"there is no {name} {labels}")
+
+    def on_disk(self) -> str:
+        """Everything under the state directory but the keys, as text."""
+        files = [path for path in self.state.rglob("*") if path.is_file() and "keys" not in path.parts]
+        return "\n".join(path.read_text(errors="replace") for path in files)
+
+
+Start = Callable[..., Awaitable[Running]]
+
+
+@pytest.fixture
+async def start(tmp_path: Path) -> AsyncIterator[Start]:
+    """Starts decision points with the flags given, and stops them at the end."""
+    closing: list[Callable[[], Awaitable[Any]]] = []
+
+    async def started(**flags: Any) -> Running:
+        state = tmp_path / "state"
+        settings = load(
+            None,
+            {},
+            {"dev": True, "state": str(state), "listen": "127.0.0.1:0", "admin_listen": "127.0.0.1:0", **flags},
+        )
+        pdp = await Pdp.start(settings)
+        closing.append(lambda: pdp.close("test"))
+        listeners = await http.serve(pdp)
+        closing.append(listeners.close)
+        session = aiohttp.ClientSession(auto_decompress=False)
+        closing.append(session.close)
+        return Running(pdp, listeners, session, state)
+
+    yield started
+    for close in reversed(closing):
+        await close()
+
+
+@pytest.fixture
+async def running(start: Start) -> Running:
+    """A decision point with the default policy."""
+    return await start()
