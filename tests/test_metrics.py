@@ -1,7 +1,10 @@
 """What is counted where, under which labels, and that nobody outside can add a series."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -498,3 +501,16 @@ async def test_the_loops_lag_is_sampled() -> None:
     watch.cancel()
     with pytest.raises(asyncio.CancelledError):
         await watch
+
+
+def test_the_reference_is_fresh() -> None:
+    """docs/metrics.md is what tools/metrics_reference.py prints now."""
+    root = Path(__file__).parent.parent
+    printed = subprocess.run(
+        [sys.executable, root / "tools" / "metrics_reference.py"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONPATH": str(root)},
+    )
+    assert (root / "docs" / "metrics.md").read_text(encoding="utf-8") == printed.stdout
