@@ -12,6 +12,7 @@ import pytest
 from authz.engine import EmbeddedPolicy
 from authz.engine import guest as guest_module
 
+ROOT = Path(__file__).parents[2]
 POLICIES = Path(__file__).parent / "policies"
 ALL = ("decision", "decisions", "explain", "catalogue")
 
