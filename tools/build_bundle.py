@@ -5,11 +5,10 @@ With `--check` nothing is written: exit 1 if either is not what `policies/` make
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
-
-import provision
 
 from authz.policy import BuildError, build
 
@@ -40,6 +39,13 @@ def stale(opa: Path) -> list[str]:
     ]
 
 
+def _pinned_opa() -> Path | None:
+    """The pinned program; None when it cannot be had, which `provision.py` has then explained on stderr."""
+    command = [sys.executable, str(ROOT / "tools" / "provision.py"), "opa"]
+    provided = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    return Path(provided.stdout.strip()) if provided.returncode == 0 else None
+
+
 def _say(lines: list[str]) -> int:
     print("\n".join(lines), end="\n" if lines else "")
     return 1 if lines else 0
@@ -49,15 +55,17 @@ def main(arguments: list[str]) -> int:
     if arguments not in ([], ["--check"]):
         print("usage: build_bundle.py [--check]", file=sys.stderr)
         return 2
+    opa = _pinned_opa()
+    if opa is None:
+        return 3
     try:
-        opa = provision.provide(provision.KNOWN["opa"])
         if arguments:
             return _say(stale(opa))
         for path, content in fresh(opa).items():
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(content)
             print(f"wrote {path.relative_to(ROOT)}")
-    except (BuildError, provision.ProvisionError) as error:
+    except BuildError as error:
         print(error, file=sys.stderr)
         return 1
     return 0

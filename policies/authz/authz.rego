@@ -22,7 +22,7 @@ else := _allowed(subject.granting) if subject.granting
 
 else := _denied(subject.nearest) if requirement.active
 
-else := {"allow": false, "reason": requirement.refusal, "scopes": []}
+else := {"allow": false, "reason": reason, "scopes": []} if reason := requirement.refusal
 
 # METADATA
 # title: Many decisions

@@ -17,9 +17,8 @@ active := _scope if input.resource.type == "scope"
 
 # METADATA
 # title: Why there is no requirement
+# description: Undefined for a type of resource that this policy does not know.
 # scope: document
-default refusal := "unknown_resource_type"
-
 refusal := "unmatched_route" if input.resource.type == "route"
 
 refusal := "unknown_scope" if input.resource.type == "scope"
