@@ -14,10 +14,11 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from opapywasm import UNDEFINED, OpaWasmPolicy
 
+from authz.bundle import read
 from authz.core import read_catalogue
 from authz.engine import Counts, EmbeddedPolicy
 from authz.engine.module import PreparedModule
-from tests.engine.conftest import ROOT, Compile
+from tests.engine.conftest import ROOT, Compile, Compiled
 
 decode = msgspec.json.decode
 encode = msgspec.json.encode
@@ -28,24 +29,32 @@ NOTHING: list[Any] = []
 """An undefined answer; `[answer]` is a defined one."""
 
 
+SHIPPED = ROOT / "authz" / "bundles" / "default.tar.gz"
+
+
 class Subjects(NamedTuple):
-    """One policy, ready to be asked in each way."""
+    """One policy, ready to be asked in each way; `sources` is what the `opa` program takes as a bundle."""
 
     prepared: PreparedModule
     library: OpaWasmPolicy
     sources: Path
 
 
-@pytest.fixture(scope="module", params=["roles", str(ROOT / "policies")], ids=["small", "default"])
+@pytest.fixture(scope="module", params=["small", "default"])
 def subjects(request: pytest.FixtureRequest, compile_policy: Compile) -> Iterator[Subjects]:
-    """The small policy of these tests and the default policy, from its sources."""
-    compiled = compile_policy(request.param)
+    """The small policy of these tests, and the default policy as it ships."""
+    compiled = compile_policy("roles") if request.param == "small" else shipped()
     prepared = PreparedModule(compiled.wasm, compiled.data, deadline_seconds=1, counts=Counts())
     library = OpaWasmPolicy.from_wasm_bytes(compiled.wasm)
     library.set_data(compiled.data)
     yield Subjects(prepared, library, compiled.sources)
     prepared.close()
     library.close()
+
+
+def shipped() -> Compiled:
+    bundle = read(SHIPPED)
+    return Compiled(bundle.wasm, bundle.data_json, SHIPPED)
 
 
 def by_prepared(subjects: Subjects, entrypoint: str, document: Any) -> list[Any]:
@@ -208,15 +217,16 @@ def test_a_batch_is_what_its_checks_are_alone(subjects: Subjects, examples: int)
     a_batch_agrees()
 
 
-async def test_a_decision_is_read_from_what_all_three_say(compile_policy: Compile) -> None:
-    """The default policy's answers are within the contract: what it allows is an allow when it is read."""
-    compiled = compile_policy(str(ROOT / "policies"))
-    policy = EmbeddedPolicy.load(compiled.wasm, compiled.data, "r1")
+async def test_the_shipped_policy_is_within_the_contract() -> None:
+    """The default bundle loads, takes the prepared call, and what it allows is an allow when it is read."""
+    bundle = shipped()
+    policy = EmbeddedPolicy.load(bundle.wasm, bundle.data, "r1")
     try:
         health = {"type": "route", "id": "/health", "route": "/health", "properties": {}}
         anonymous = {"type": "anonymous", "id": "", "roles": [], "properties": {}}
         check = {"subject": anonymous, "action": {"name": "GET"}, "resource": health, "context": {"now": 1}}
         decision = await policy.evaluate(encode(check))
         assert (decision.allow, decision.reason) == (True, "public_route")
+        assert policy.prepared
     finally:
         policy.close()
