@@ -76,7 +76,8 @@ def _members(tar: tarfile.TarFile, most: int) -> dict[str, bytes]:
 def _plain_name(entry: tarfile.TarInfo) -> str:
     """The name without the one leading slash that `opa build` writes."""
     name = entry.name.removeprefix("/")
-    if not entry.isreg():
+    # A sparse member would unpack to more than the archive's limit lets through.
+    if entry.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or entry.issparse():
         raise BundleError(f"the bundle's {name!r} is not a plain file")
     if "\\" in name or any(part in ("", ".", "..") for part in name.split("/")):
         raise BundleError(f"the bundle's member name {entry.name!r} is not a plain path")

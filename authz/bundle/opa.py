@@ -34,7 +34,7 @@ def find_opa(named: Path | None = None) -> Opa:
     if found:
         path, version = found[0]
         raise OpaMissingError(f"{path} is OPA {version}; {pins.OPA_MINIMUM} or newer is needed: {_HOW}")
-    raise OpaMissingError(f"{named or 'no `opa` on PATH'} is not a program that runs: {_HOW}")
+    raise OpaMissingError(f"{named} is not an `opa`: {_HOW}" if named else f"there is no `opa` on PATH: {_HOW}")
 
 
 def _on_path() -> list[Path]:
