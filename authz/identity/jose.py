@@ -17,7 +17,7 @@ from authz.core import UnverifiedClaims, nesting_within
 MAX_TOKEN_LENGTH = 8192
 """Characters. Longer tokens are refused before anything is decoded."""
 
-_COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
+_COMPACT = re.compile(r"([A-Za-z0-9_-]++)\.([A-Za-z0-9_-]++)\.([A-Za-z0-9_-]++)")
 _REFUSED_MEMBERS = ("crit", "b64", "jku", "jwk", "x5u", "x5c", "zip")
 _UNVERIFIED_LENGTH = 256
 _INT64 = 1 << 63

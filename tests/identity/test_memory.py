@@ -104,6 +104,14 @@ async def test_an_expired_entry_is_replaced_not_doubled(
     assert (await reason(verifier, token), counts(verifier), len(verifier._verified)) == ("ok", (1, 2), 1)
 
 
+async def test_an_algorithm_that_is_not_allowed_needs_no_keys(
+    start: Start, settings: IssuerSettings, forge: Forge
+) -> None:
+    """A token with another algorithm is refused for that, whether or not keys are there: nobody fetches for it."""
+    verifier = await start(msgspec.structs.replace(settings, keys="/nonexistent/keys.json"))
+    assert await reason(verifier, forge.token(algorithm="RS512")) == "token_signature"
+
+
 async def test_an_unreadable_key_file_is_undecided(start: Start, settings: IssuerSettings, forge: Forge) -> None:
     """Keys that were never there are `keys_unavailable`: nobody can say that the token is bad."""
     verifier = await start(msgspec.structs.replace(settings, keys="/nonexistent/keys.json"))
