@@ -107,17 +107,16 @@ class Committer:
         self._segment: Segment | None = None
         self._tail: Tail | None = None
         self._last_line = b""
+        self._held: Item | None = None
+        """Taken from the queue and not yet done: it must outlive a failure of the group before it."""
 
     def run(self) -> None:
         """Take records and commands until told to stop."""
-        item = self._queue.get()
-        while not isinstance(item, Stop):
+        while not isinstance(item := self._next(), Stop):
             try:
-                following = self._take(item)
+                self._take(item)
             except Exception as error:  # noqa: BLE001 - whatever it was, nothing chained after it may be acknowledged
                 self._poison(error)
-                following = None
-            item = self._queue.get() if following is None else following
         self._let_go(seal=item.seal)
         self._report(Stopped())
 
@@ -125,42 +124,45 @@ class Committer:
         """In the child of a fork: drop its share of the files, so that they stay the parent's alone."""
         self._let_go(seal=False)
 
-    def _take(self, item: Item) -> Item | None:
-        """Do what the item asks; returns the item to go on with when it was already taken from the queue."""
+    def _next(self) -> Item:
+        item, self._held = self._held, None
+        return self._queue.get() if item is None else item
+
+    def _take(self, item: Item) -> None:
         match item:
             case bytes():
-                return self._commit(item)
+                self._commit(item)
             case Open():
                 self._open()
             case Rotate():
                 self._rotate(item)
-        return None
 
-    def _commit(self, line: bytes) -> Item | None:
+    def _commit(self, line: bytes) -> None:
         """One group: this record and what waits behind it, in one write and one fdatasync."""
         segment = self._segment
         if segment is None:
-            return None  # chained to a record that was lost; its caller has been told
-        lines, size, following = [line], len(line), None
+            return  # chained to a record that was lost; its caller has been told
+        lines, size = [line], len(line)
         while not self._queue.empty():
-            following = self._queue.get()
-            if not isinstance(following, bytes) or size + len(following) + len(lines) >= GROUP_BYTES:
+            item = self._queue.get()
+            if not isinstance(item, bytes) or size + len(item) + len(lines) >= GROUP_BYTES:
+                self._held = item
                 break
-            lines.append(following)
-            size += len(following)
-            following = None
+            lines.append(item)
+            size += len(item)
         lines.append(b"")
         segment.append(b"\n".join(lines))
         self._last_line = lines[-2]
         self._report(Committed(len(lines) - 1, size))
-        return following
 
     def _open(self) -> None:
         """The first time what counts is read from disk; after a failure it is what was reported as committed."""
+        failed = self._tail is not None
         recovery = self._recover() if self._tail is None else self._resume(self._tail)
         tail = recovery.tail
         chain = Chain(self._clock, seq=tail.seq, prev=tail.prev, at=tail.at)
-        reason: Reason = "start" if (tail.closed or tail.segment is None) and not recovery.set_aside else "recover"
+        orderly = tail.closed or tail.segment is None
+        reason: Reason = "start" if orderly and not recovery.set_aside and not failed else "recover"
         event = segment_open(self._stream, reason, tail.segment, tail.counted_bytes, recovery.set_aside)
         line = chain.append(event)
         name = segment_name(chain.seq)
