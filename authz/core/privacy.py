@@ -1,5 +1,6 @@
 """What of a question may be written down: pseudonyms in place of IDs, nothing raw that a client chose."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,6 +9,9 @@ from authz.core.routes import Route
 
 MAX_TEXT = 256
 """Longest text of a client's own choosing (user agent, request id) that is kept."""
+
+_PLAIN_NAME = re.compile(r"[A-Za-z_.-]{1,64}")
+"""Member names that can hardly be anybody's ID: no digits, no `@`."""
 
 
 def treated_params(route: Route, params: Mapping[str, str], pseudonyms: Pseudonyms) -> dict[str, str]:
@@ -30,9 +34,15 @@ def treated_path(target: str, known: frozenset[str], pseudonyms: Pseudonyms) -> 
 
 
 def treated_values(value: Any, pseudonyms: Pseudonyms) -> Any:
-    """Free-form JSON with every leaf but true, false and null hashed. Numbers too: a telephone number is one."""
+    """Free-form JSON with every leaf but true, false and null hashed. Numbers too: a telephone number is one.
+
+    So are the names of members that may be IDs, as in `{"alice@example.com": true}`.
+    """
     if isinstance(value, dict):
-        return {key[:MAX_TEXT]: treated_values(member, pseudonyms) for key, member in value.items()}
+        return {
+            name if _PLAIN_NAME.fullmatch(name) else pseudonyms.pseudonym(name): treated_values(member, pseudonyms)
+            for name, member in value.items()
+        }
     if isinstance(value, list):
         return [treated_values(member, pseudonyms) for member in value]
     if value is None or isinstance(value, bool):
