@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from authz.core import Pseudonyms, Subject
 from authz.identity.jose import Header, Refused
-from authz.identity.settings import DEFAULT_ROLES_CLAIMS, IssuerSettings
+from authz.identity.settings import KEYCLOAK_ROLES, IssuerSettings
 
 _MAX_NAME_LENGTH = 255
 """Of `sub` and `sid`, in characters (OpenID Connect Core section 2 for `sub`)."""
@@ -125,11 +125,10 @@ def _name(claims: dict[str, Any], name: str) -> str | None:
 
 
 def _roles(claims: dict[str, Any], settings: IssuerSettings) -> tuple[str, ...]:
-    for path in (settings.roles_claim,) if settings.roles_claim else DEFAULT_ROLES_CLAIMS:
-        held = _strings(_at(claims, path), path)
-        if held is not None:
-            return tuple(dict.fromkeys(settings.role_map.get(role, role) for role in held))
-    return ()
+    held = _strings(_at(claims, settings.roles_claim), settings.roles_claim)
+    if held is None and settings.roles_claim == "roles":
+        held = _strings(_at(claims, KEYCLOAK_ROLES), KEYCLOAK_ROLES)
+    return tuple(dict.fromkeys(settings.role_map.get(role, role) for role in held or ()))
 
 
 _MISSING = object()

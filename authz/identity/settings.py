@@ -13,8 +13,8 @@ ALGORITHMS = frozenset(
 )
 """The signature algorithms that can be allowed: asymmetric ones (RFC 7518 section 3, RFC 8037 section 3.1)."""
 
-DEFAULT_ROLES_CLAIMS = ("roles", "realm_access.roles")
-"""Where roles are looked for when `roles_claim` is not stated: the first of these that the token has."""
+KEYCLOAK_ROLES = "realm_access.roles"
+"""Where roles are looked for when `roles_claim` is `roles`, the default, and the token has no such claim."""
 
 
 class IssuerSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -30,7 +30,7 @@ class IssuerSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     audiences: tuple[str, ...]
     algorithms: tuple[str, ...]
     keys: str
-    roles_claim: str | None = None
+    roles_claim: str = "roles"
     scopes_claim: str = "scope"
     role_map: dict[str, str] = {}
     scope_mode: ScopeMode = "restrict"
@@ -57,7 +57,7 @@ def check_issuers(issuers: Sequence[IssuerSettings]) -> None:
 
 
 def _check_stated(at: str, settings: IssuerSettings) -> None:
-    for key in ("issuer", "keys", "scopes_claim", "subject_type"):
+    for key in ("issuer", "keys", "roles_claim", "scopes_claim", "subject_type"):
         if not getattr(settings, key):
             raise ConfigurationError(f"{at}.{key}: must not be empty")
     for key in ("audiences", "algorithms", "token_types"):
@@ -86,7 +86,7 @@ def _check_keys(at: str, settings: IssuerSettings) -> None:
         raise ConfigurationError(f"{at}.keys: must be a file or an https:// URL")
     if url.username is not None or url.password is not None:
         raise ConfigurationError(f"{at}.keys: must not hold a user name or a password")
-    if url.scheme == "http" and not settings.keys_over_http and not _is_loopback(url.hostname):
+    if url.scheme == "http" and not _is_loopback(url.hostname) and not settings.keys_over_http:
         raise ConfigurationError(
             f"{at}.keys: http:// is only for loopback, whoever is on the path could hand out keys; use https:// "
             f"(or state {at}.keys_over_http = true)"

@@ -117,20 +117,21 @@ async def test_settings_say_where_roles_scopes_and_claims_are(
         ("a.b.c", {"a": {"b": 1}, "a.b": {"c": "x"}}, ("x",)),
         ("a.b.c", {"a": {"b.c": "x"}}, ("x",)),
         ("a", {}, ()),
-        (None, {"roles": ["x"], "realm_access": {"roles": ["y"]}}, ("x",)),
-        (None, {"realm_access": {"roles": ["y"]}}, ("y",)),
-        (None, {"realm_access": ["y"]}, ()),
+        ("roles", {"roles": ["x"], "realm_access": {"roles": ["y"]}}, ("x",)),
+        ("roles", {"realm_access": {"roles": ["y"]}}, ("y",)),
+        ("roles", {"realm_access": ["y"]}, ()),
+        ("groups", {"realm_access": {"roles": ["y"]}}, ()),
     ],
 )
 async def test_dotted_paths_find_names_with_dots_first(
-    path: str | None,
+    path: str,
     claims: dict[str, object],
     roles: tuple[str, ...],
     start: Start,
     settings: IssuerSettings,
     forge: Forge,
 ) -> None:
-    """A claim whose own name has dots is that claim; without a path Keycloak's is the second choice."""
+    """A claim whose own name has dots is that claim; Keycloak's place is the second choice after `roles`."""
     verifier = await start(msgspec.structs.replace(settings, roles_claim=path))
     verdict = await verify(verifier, forge.token(forge.claims(roles=...) | claims))
     assert isinstance(verdict, Subject)
