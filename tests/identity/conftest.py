@@ -4,7 +4,7 @@ import asyncio
 import base64
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from structlog.testing import LogCapture
 
 from authz.core import BearerToken, Subject, TokenRefusal
-from authz.identity import IssuerSettings, Pseudonymiser, Verifier
+from authz.identity import IssuerSettings, Pseudonymiser, Verifier, jwks
+from authz.identity import verifier as verifier_module
 
 ISSUER = "https://idp.example/realms/shop"
 NOW = 1_800_000_000
@@ -191,13 +192,12 @@ async def reason(verifier: Verifier, token: str) -> str:
 
 
 @pytest.fixture(autouse=True)
-def logged() -> Iterator[LogCapture]:
-    """What was logged, as events; nothing is printed."""
+def logged(monkeypatch: pytest.MonkeyPatch) -> LogCapture:
+    """What the room logged, as events; nothing is printed, however logging was set up by other tests."""
     captured = LogCapture()
-    before = structlog.get_config()
-    structlog.configure(processors=[captured], cache_logger_on_first_use=False)
-    yield captured
-    structlog.configure(**before)
+    for module in (jwks, verifier_module):
+        monkeypatch.setattr(module, "_log", structlog.wrap_logger(None, processors=[captured]))
+    return captured
 
 
 class IdentityProvider:
