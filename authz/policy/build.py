@@ -23,7 +23,9 @@ from authz.policy.tables import check_tables
 REQUIRED = ("authz/decision", "authz/catalogue")
 OPTIONAL = ("authz/decisions", "authz/explain", "authz/candidates")
 CLOSURE_RULE = "data.authz.index.closure"
-"""A policy that defines this rule has its value stored as `data.authz.closure`."""
+"""Where a policy has this rule, its value is stored as `data.authz.closure`."""
+
+_CLOSURE_PACKAGE = re.compile(rb"^package authz\.index\s*$", re.MULTILINE)
 
 _NO_SUCH_RULE = re.compile(r'entrypoint "(?P<entrypoint>[^"]+)" does not refer to a rule')
 
@@ -61,7 +63,9 @@ def build(src: Path, out: Path, opa: Path | None = None) -> BuildReport:
         write_sources(sources, bench.sources)
         bench.check(_schema(src))
         members = unpack(bench.build("rego", revision), Limits())
-        data = _with_closure(json.loads(members[DATA]), bench, marks)
+        data = _checked(json.loads(members[DATA]), marks)
+        if any(_CLOSURE_PACKAGE.search(source) for source in sources.values()):
+            data = _with_closure(data, bench.value(CLOSURE_RULE))
         wasm, entrypoints = _compile(bench, revision, sources)
     members |= {
         DATA: _canonical(data),
@@ -91,15 +95,16 @@ def _schema(src: Path) -> bytes | None:
     return path.read_bytes() if path.is_file() else None
 
 
-def _with_closure(data: dict[str, Any], bench: Workbench, marks: Marks) -> dict[str, Any]:
-    """The data document, checked, with the closure that the policy itself computes from it."""
+def _checked(data: dict[str, Any], marks: Marks) -> dict[str, Any]:
     findings = check_tables(data)
-    if "closure" in data.get("authz", {}):
-        raise BuildError([marks.problem(("authz", "closure"), "the build writes this itself (remove it)")])
     if findings:
         raise BuildError(marks.problem(finding.path, finding.message) for finding in findings)
-    closure = bench.value(CLOSURE_RULE)
-    return data if closure is None else {**data, "authz": {**data["authz"], "closure": closure}}
+    return data
+
+
+def _with_closure(data: dict[str, Any], closure: object) -> dict[str, Any]:
+    """The data document with the closure that the policy itself computes from it, if it does."""
+    return data if closure is None else {**data, "authz": {**data.get("authz", {}), "closure": closure}}
 
 
 def _compile(bench: Workbench, revision: str, sources: Mapping[str, bytes]) -> tuple[bytes, tuple[str, ...]]:

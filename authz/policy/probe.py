@@ -1,6 +1,5 @@
 """The contract, tried on a built policy: what it answers must be what the decision point can read."""
 
-import json
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
@@ -23,6 +22,10 @@ _EVALUATION_SECONDS = 1.0
 _T = TypeVar("_T")
 _Breach = tuple[str, str]
 """The name of a rule, and what is wrong with its answer."""
+
+
+class _NoAnswer(Exception):  # noqa: N818 - becomes a breach at once
+    """The rule has no value; the text says why."""
 
 
 def probe(wasm: bytes, data: bytes) -> tuple[Catalogue | None, list[_Breach]]:
@@ -62,16 +65,13 @@ class _Probe:
         return catalogue, list(dict.fromkeys(self._breaches))
 
     def _catalogue(self) -> Catalogue | None:
-        answer = self._evaluate("catalogue", {}, "an empty input")
-        if answer is UNDEFINED:
-            self._breaches.append(("catalogue", "is undefined"))
-        if answer is UNDEFINED or answer is None:
-            return None
         try:
-            return read_catalogue(json.dumps([{"result": answer}]).encode())
+            return read_catalogue(msgspec.json.encode([{"result": self._evaluate("catalogue", {})}]))
         except ContractBreach as breach:
             self._breaches.append(("catalogue", str(breach)))
-            return None
+        except _NoAnswer as error:
+            self._breaches.append(("catalogue", str(error)))
+        return None
 
     def _decision(self, document: dict[str, Any], reasons: frozenset[str]) -> None:
         asked = _describe(document)
@@ -97,22 +97,21 @@ class _Probe:
     ) -> _T | None:
         if optional and f"authz/{rule}" not in self._policy.entrypoints:
             return None
-        answer = self._evaluate(rule, document, asked)
-        if answer is UNDEFINED:
-            self._breaches.append((rule, f"for {asked}: is undefined (give it a default)"))
-            return None
         try:
-            return msgspec.convert(answer, type=kind)
-        except msgspec.ValidationError as error:
+            return msgspec.convert(self._evaluate(rule, document), type=kind)
+        except (_NoAnswer, msgspec.ValidationError) as error:
             self._breaches.append((rule, f"for {asked}: {error}"))
             return None
 
-    def _evaluate(self, rule: str, document: dict[str, Any], asked: str) -> Any:
+    def _evaluate(self, rule: str, document: dict[str, Any]) -> Any:
+        """The rule's value. Raises _NoAnswer."""
         try:
-            return self._policy.evaluate(document, f"authz/{rule}")
+            answer = self._policy.evaluate(document, f"authz/{rule}")
         except OpaWasmError as error:
-            self._breaches.append((rule, f"for {asked}: {error}"))
-            return None
+            raise _NoAnswer(str(error)) from error
+        if answer is UNDEFINED:
+            raise _NoAnswer("is undefined (give it a default)")
+        return answer
 
 
 def _route_inputs(catalogue: Catalogue) -> Iterator[dict[str, Any]]:
