@@ -173,6 +173,12 @@ async def test_a_denial_hands_out_nothing() -> None:
     )
 
 
+async def test_an_allow_misses_nothing() -> None:
+    """An allow never says that something is missing."""
+    said = msgspec.structs.replace(ALLOW, missing=("memory:write",))
+    assert (await house(said).decisions.decide(asked(token="good.token"))).missing == ()
+
+
 @pytest.mark.parametrize("token", [None, "old.token", "unknown.keys", "garbage"])
 async def test_a_public_route_needs_no_token(token: str | None) -> None:
     """A public route is for everyone: a token that is refused, or none, does not close it."""
@@ -285,6 +291,17 @@ async def test_a_token_outweighs_a_trusted_caller() -> None:
     assert decision.subject == msgspec.structs.replace(ALICE, properties={"department": "care", "claims": {"acr": "2"}})
 
 
+@pytest.mark.parametrize("verified", [{}, {"department": "hr"}, {"claims": {}}])
+async def test_a_trusted_caller_overwrites_nothing_of_a_token(verified: dict[str, Any]) -> None:
+    """What the token says stays as it is, and claims are the token's even when it has none."""
+    fakes = house()
+    fakes.verifier.known["good.token"] = msgspec.structs.replace(ALICE, properties=verified)
+    decision = await fakes.decisions.decide(
+        asked(token="good.token", caller=TRUSTED, subject=Entity("user", "alice", CLAIMED))
+    )
+    assert decision.subject.properties == {"department": "care"} | verified
+
+
 async def test_a_refused_token_is_not_mended_by_a_trusted_caller() -> None:
     """When the token is refused, the caller's word does not take its place."""
     fakes = house()
@@ -375,12 +392,14 @@ async def test_a_known_path_under_another_method_is_told_apart() -> None:
     assert verdict(await fakes.decisions.decide(asked("/nothing", token="good.token"))) == (False, "unmatched_route")
 
 
-async def test_a_policy_may_decide_without_a_route() -> None:
+@pytest.mark.parametrize("target", ["/nothing", "/memory/42"])
+@pytest.mark.parametrize("answer", [ALLOW, DENY])
+async def test_a_policy_may_decide_without_a_route(target: str, answer: PolicyDecision) -> None:
     """Where no route matches it is still the policy that decides; it sees neither route nor parameters."""
-    fakes = house()
-    decision = await fakes.decisions.decide(asked("/nothing", method="DELETE", token="good.token"))
-    assert verdict(decision) == (True, "scope_granted")
-    assert told(fakes)["resource"] == {"type": "route", "id": "/nothing"}
+    fakes = house(answer)
+    decision = await fakes.decisions.decide(asked(target, method="DELETE", token="good.token"))
+    assert verdict(decision) == (answer.allow, answer.reason)
+    assert told(fakes)["resource"] == {"type": "route", "id": target}
 
 
 STATED: dict[str, Any] = {"route": "/memory/{id}", "params": {"id": "7"}, "more": 1}
@@ -752,6 +771,12 @@ async def test_a_clients_own_texts_are_kept_short() -> None:
     await fakes.decisions.decide(question)
     body = recorded(fakes)
     assert (body.ip, body.user_agent, body.request_id, body.action) == ("i" * 256, "a" * 256, "r" * 256, "M" * 64)
+
+    stated = Entity("s" * 999, "bob")
+    fakes = house()
+    await fakes.decisions.decide(asked(caller=TRUSTED, subject=stated, resource=Entity("t" * 999, "7")))
+    body = recorded(fakes)
+    assert (body.subject_type, body.resource) == ("s" * 64, {"type": "t" * 64, "id": pseudonym("7")})
 
 
 @pytest.mark.parametrize("reason", REASONS)
