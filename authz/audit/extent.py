@@ -3,12 +3,10 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from authz.audit.record import MAX_RECORD_BYTES, Header, read_header
 from authz.audit.segment import SegmentOpen, read_segment_open, segment_names
-
-_BLOCK_BYTES: Final = 1 << 18
 
 
 class Extent(NamedTuple):
@@ -59,7 +57,7 @@ def lines_forward(path: Path, end: int) -> Iterator[bytes]:
             yield line
 
 
-def lines_backward(path: Path, end: int) -> Iterator[bytes]:
+def lines_backward(path: Path, end: int, block_bytes: int = 1 << 18) -> Iterator[bytes]:
     """The complete lines of the first `end` bytes of a segment, without LF, last one first. Raises OSError.
 
     Only one block is in memory at a time.
@@ -68,7 +66,7 @@ def lines_backward(path: Path, end: int) -> Iterator[bytes]:
     try:
         rest: bytes | None = None  # the end of a line whose beginning is in an earlier block; None: not complete
         while end > 0:
-            start = max(0, end - _BLOCK_BYTES)
+            start = max(0, end - block_bytes)
             head, *lines = os.pread(fd, end - start, start).split(b"\n")
             end = start
             if lines:
