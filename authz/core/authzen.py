@@ -8,6 +8,7 @@ from msgspec import Struct
 from authz.core.contract import MAX_NESTING, nesting_within
 from authz.core.errors import BadRequestError
 from authz.core.model import Action, Decision, Entity
+from authz.core.reasons import Kind
 
 
 class _Entity(Struct):
@@ -72,10 +73,14 @@ DENIED = b'{"decision":false}'
 
 
 def write_decision(decision: Decision, *, explain: bool = False) -> bytes:
-    """The body of an Evaluation response: bare, or with the explanation a permitted caller asked for."""
+    """The body of an Evaluation response: bare, or with the explanation a permitted caller asked for.
+
+    True only when the reason allows as well.
+    """
+    allow = decision.allow and decision.kind is Kind.ALLOW
     if not explain:
-        return ALLOWED if decision.allow else DENIED
-    return msgspec.json.encode({"decision": decision.allow, "context": explanation(decision)})
+        return ALLOWED if allow else DENIED
+    return msgspec.json.encode({"decision": allow, "context": explanation(decision)})
 
 
 def explanation(decision: Decision) -> dict[str, Any]:
