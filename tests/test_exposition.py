@@ -143,16 +143,14 @@ async def test_children_may_come_and_go_while_rendering(monkeypatch: pytest.Monk
     level.labels("b")
     monkeypatch.setattr(exposition, "MAX_PAUSE_SECONDS", 0.0)
     rendering = asyncio.create_task(render(registry, ""))
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    for _ in range(3):  # Past the head and the first child.
+        await asyncio.sleep(0)
     level.remove("b")
-    level.labels("c")
+    for x in "cdef":
+        level.labels(x)
     body, _ = await rendering
 
-    assert body in {
-        b"# HELP level A level.\n# TYPE level gauge\n" + lines
-        for lines in (b'level{x="a"} 0.0\nlevel{x="b"} 0.0\n', b'level{x="a"} 0.0\nlevel{x="c"} 0.0\n')
-    }
+    assert body == b'# HELP level A level.\n# TYPE level gauge\nlevel{x="a"} 0.0\nlevel{x="b"} 0.0\n'
 
 
 @pytest.mark.parametrize(
