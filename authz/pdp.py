@@ -80,6 +80,18 @@ class Check(Struct, frozen=True):
     fix: str = ""
 
 
+class _Followed:
+    """A counter that follows a total which is kept elsewhere."""
+
+    def __init__(self, increase: Callable[[float], None], total: Callable[[], int]) -> None:
+        self._increase, self._total, self._seen = increase, total, 0
+
+    def catch_up(self) -> None:
+        """Count what has come since the last time."""
+        seen, self._seen = self._seen, self._total()
+        self._increase(self._seen - seen)
+
+
 class _Parts(NamedTuple):
     """What a Pdp is made of, beside its DecisionPoint."""
 
@@ -105,6 +117,11 @@ class Pdp:
         self.new_id: Callable[[], str] = decisions.new_id
         self.scrape_digest = _scrape_digest(settings)
         self._parts = parts
+        self._followed = (
+            _Followed(TOKEN_CACHE_TOTAL.labels("hit").inc, lambda: parts.verifier.hits),
+            _Followed(TOKEN_CACHE_TOTAL.labels("miss").inc, lambda: parts.verifier.misses),
+            _Followed(ENGINE_REBUILDS_TOTAL.inc, lambda: parts.engine_counts.rebuilds),
+        )
         self._tasks = (asyncio.create_task(watch_event_loop(), name="event-loop-lag"),)
 
     @classmethod
@@ -180,12 +197,10 @@ class Pdp:
 
     def refresh_gauges(self) -> None:
         """Bring the metrics that others keep count of up to date, before a scrape."""
-        verifier = self._parts.verifier
-        _raise_to(TOKEN_CACHE_TOTAL.labels("hit"), verifier.hits)
-        _raise_to(TOKEN_CACHE_TOTAL.labels("miss"), verifier.misses)
-        _raise_to(ENGINE_REBUILDS_TOTAL, self._parts.engine_counts.rebuilds)
+        for followed in self._followed:
+            followed.catch_up()
         AUDIT_PENDING.set(self._parts.writer.pending)
-        for status in verifier.status():
+        for status in self._parts.verifier.status():
             if status.age_seconds is not None:
                 JWKS_AGE_SECONDS.labels(status.issuer).set(status.age_seconds)
 
@@ -317,8 +332,3 @@ def _scrape_digest(settings: Settings) -> str | None:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"metrics.token_file: cannot be read: {error}") from None
     return hashlib.sha256(token.encode()).hexdigest()
-
-
-def _raise_to(counter: Any, total: int) -> None:
-    """Bring a counter up to a total that is kept elsewhere."""
-    counter.inc(max(0, total - counter.value()))

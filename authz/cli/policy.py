@@ -6,7 +6,8 @@ from pathlib import Path
 import click
 import msgspec
 
-from authz import policy as room
+from authz.policy import BuildError
+from authz.policy import build as build_bundle
 
 
 @click.group()
@@ -22,8 +23,8 @@ def policy() -> None:
 def build(source: Path, output: Path, opa: Path | None, as_json: bool) -> None:
     """Build the policy in SOURCE into one bundle; exit 1 if it breaks the contract."""
     try:
-        report = room.build(source, output, opa)
-    except room.BuildError as error:
+        report = build_bundle(source, output, opa)
+    except BuildError as error:
         click.echo(str(error), err=True)
         sys.exit(1)
     click.echo(msgspec.json.encode(report) if as_json else str(report))

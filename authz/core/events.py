@@ -34,7 +34,7 @@ EVENT_TYPES: dict[str, EventType] = {
     "auth.revoked": EventType("auth", "warning", ("reason",)),
     "security.failed_login": EventType("security", "warning", _DECISION),
     "security.suspicious_activity": EventType("security", "critical", ("rule",)),
-    "admin.access": EventType("admin", "info", ("scope",)),
+    "admin.access": EventType("admin", "info", ("decision", "caller")),
     "admin.config_changed": EventType("admin", "warning", (), reportable=True),
     "admin.user_impersonated": EventType("admin", "warning", ("subject",), reportable=True),
     "auth.login": EventType("auth", "info", ("subject",), reportable=True),

@@ -38,7 +38,7 @@ class Target:
 
     def median(self, figure: str) -> float:
         """The median of one figure over the rounds."""
-        return statistics.median(each[figure] for each in self.rounds)
+        return float(statistics.median(each[figure] for each in self.rounds))
 
 
 def _cpu_seconds(pid: int) -> float:

