@@ -9,7 +9,6 @@ from ctypes import POINTER, addressof, byref, c_ubyte
 from typing import Any, Final
 
 from opapywasm.abi import OpaAbi
-from opapywasm.data import DataManager
 from opapywasm.errors import OpaWasmError
 from opapywasm.memory import MemoryCodec
 from opapywasm.runtime import WasmtimeRuntime, WasmtimeRuntimeFactory
@@ -23,7 +22,9 @@ MAX_RESULT_BYTES: Final = 10_000_000
 MAX_MEMORY_PAGES: Final = 4096
 """256 MiB: a policy that wants more traps, the process does not swap."""
 
-_FIRST_READ_BYTES: Final = 1024
+_READ_BYTES: Final = (1024, 65_536, MAX_RESULT_BYTES)
+"""How much is copied out in search of the result's end: one decision, a batch, anything."""
+
 _FIRST_PAGES: Final = 2
 """What opa-py-wasm 1.2 gives every instance to start with, and what `opa build` asks for when constants are few."""
 
@@ -49,7 +50,7 @@ class Guest:
     """
 
     def __init__(self, factory: WasmtimeRuntimeFactory, data: bytes, deadline_ticks: int) -> None:
-        """Instantiate and load `data`, a JSON document or nothing: 1-1.5 ms, and about 15 us for each kB of data.
+        """Instantiate and load `data`, one valid JSON document: 1-1.5 ms, and about 15 us for each kB of data.
 
         Raises LayoutError, or GuestError when the module or the data cannot be used.
         """
@@ -74,20 +75,20 @@ class Guest:
                 max_result_bytes=MAX_RESULT_BYTES,
                 max_cstring_scan_bytes=MAX_RESULT_BYTES,
             )
-            document = DataManager(self._abi, codec, max_data_bytes=MAX_DATA_BYTES)
+            start = self._abi.opa_heap_ptr_get()
             self.entrypoints = codec.decode_entrypoints()
             self.builtins = frozenset(codec.decode_builtins())
-            document.load_data(data or None)
+            self._abi.opa_heap_ptr_set(start)
+            self._data_at = codec.python_to_opa_value(data, limit=MAX_DATA_BYTES, kind="data", validate=False)
+            self._input_at = self._abi.opa_heap_ptr_get()
         except _LIBRARY_ERRORS as error:
             raise GuestError(f"the policy cannot be loaded: {error}") from error
-        self._data_at = document.data_addr
-        self._input_at = document.data_heap_ptr
 
     def _prepare(self, deadline_ticks: int) -> None:
         """Lay out `opa_eval(reserved, entrypoint, data, input, input length, heap, format)` and its result."""
         function, self._memory = _layout(self._runtime)
         self._context = c_api.wasmtime_store_context(self._runtime.store.ptr())
-        self._deadline_ticks = deadline_ticks
+        self.deadline_ticks = deadline_ticks
         self._arguments = (c_api.wasmtime_val_t * 7)()
         self._results = (c_api.wasmtime_val_t * 1)()
         self._trap: Any = POINTER(c_api.wasm_trap_t)()
@@ -114,7 +115,7 @@ class Guest:
         # starts there every time, so nothing of an earlier evaluation is kept and memory does not grow.
         self._heap.i32 = (end + 7) & ~7
         # The deadline is so many ticks from now: one left from an earlier call has already passed.
-        c_api.wasmtime_context_set_epoch_deadline(self._context, self._deadline_ticks)
+        c_api.wasmtime_context_set_epoch_deadline(self._context, self.deadline_ticks)
         error: Any = c_api.wasmtime_func_call(*self._call)
         if error or self._trap:
             raise self._failure(error)
@@ -136,7 +137,7 @@ class Guest:
 
     def _make_room(self, length: int) -> None:
         """Have the guest's own allocator grow the memory, which keeps its own account of where memory ends."""
-        c_api.wasmtime_context_set_epoch_deadline(self._context, self._deadline_ticks)
+        c_api.wasmtime_context_set_epoch_deadline(self._context, self.deadline_ticks)
         try:
             self._abi.opa_heap_ptr_set(self._input_at)
             self._abi.opa_malloc(length)
@@ -149,15 +150,11 @@ class Guest:
 
     def _text(self, at: int) -> bytes:
         """The NUL-terminated text at an address that the guest gave: searched for in the guest's memory only."""
-        size = _FIRST_READ_BYTES
-        while at > 0 and size <= MAX_RESULT_BYTES:
+        for size in _READ_BYTES if at > 0 else ():
             text = bytes(self._view[at : at + size])
             end = text.find(0)
             if end >= 0:
                 return text[:end]
-            if len(text) < size:
-                break
-            size *= 8
         raise GuestError("the result has no end")
 
     def _failure(self, error: Any) -> GuestError:
@@ -171,7 +168,7 @@ class Guest:
         code = c_api.wasmtime_trap_code_t()
         late = c_api.wasmtime_trap_code(self._trap, byref(code)) and code.value == TrapCode.INTERRUPT.value
         c_api.wasm_trap_delete(self._trap)
-        return GuestError("deadline" if late else str(raised or "trap"), late=late)
+        return GuestError("it ran past its deadline" if late else str(raised or "trap"), late=late)
 
 
 def _layout(runtime: WasmtimeRuntime) -> tuple[c_api.wasmtime_func_t, c_api.wasmtime_memory_t]:

@@ -3,6 +3,7 @@
 import threading
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from authz.engine import ActivePolicy, Counts, EmbeddedPolicy, PolicyRefusedError
@@ -52,12 +53,28 @@ def test_large_constants_are_refused_with_the_way_out(tmp_path: Path, compile_po
     )
 
 
-@pytest.mark.parametrize(
-    "data", [b"{", b'{"a": "\\ud800"}', b"[" * 5_000 + b"]" * 5_000], ids=["cut", "surrogate", "deep"]
-)
-def test_data_that_cannot_be_loaded_is_refused(compile_policy: Compile, data: bytes) -> None:
-    """A data document that the guest cannot read is refused when it is loaded, not when it is used."""
-    assert refusal(compile_policy("obedient").wasm, data).startswith("revision r1: the policy cannot be loaded: ")
+UNREADABLE = {
+    "none": b"",
+    "cut": b"{",
+    "two": b"{} {}",
+    "no UTF-8": b'{"a": "\xff"}',
+    "a surrogate": b'{"a": "\\ud800"}',
+    "deep": b"[" * 5_000 + b"]" * 5_000,
+}
+
+
+@pytest.mark.parametrize("data", UNREADABLE.values(), ids=UNREADABLE)
+def test_data_that_cannot_be_read_is_refused(compile_policy: Compile, data: bytes) -> None:
+    """A data document that is not one JSON document is refused when it is loaded, not when it is used."""
+    assert refusal(compile_policy("obedient").wasm, data).startswith("revision r1: the data is not JSON: ")
+
+
+def test_too_much_data_is_refused(compile_policy: Compile) -> None:
+    """Over 10 MB of data are refused, with the limit."""
+    data = msgspec.json.encode(["x" * 1_000_000] * 10)
+    assert refusal(compile_policy("obedient").wasm, data) == (
+        "revision r1: the policy cannot be loaded: data is 10000031 bytes, exceeding the 10000000-byte limit"
+    )
 
 
 def test_a_refused_policy_leaves_no_thread(compile_policy: Compile) -> None:
@@ -70,6 +87,16 @@ def test_a_refused_policy_leaves_no_thread(compile_policy: Compile) -> None:
     assert threading.active_count() == before + 1
     policy.close()
     assert threading.active_count() == before
+
+
+@pytest.mark.usefixtures("kind")
+def test_a_long_catalogue_may_take_longer_than_a_question(compile_policy: Compile) -> None:
+    """What is asked once while loading is not held to the deadline of a request."""
+    roles = {f"role{number}": ["memory:read"] for number in range(20_000)}
+    data = msgspec.json.encode({"roles": roles, "routes": {}})
+    policy = EmbeddedPolicy.load(compile_policy("roles").wasm, data, "r1", deadline_seconds=0.01)
+    assert len(policy.catalogue.roles) == 20_000
+    policy.close()
 
 
 async def test_counts_outlive_a_revision(compile_policy: Compile) -> None:

@@ -112,14 +112,14 @@ async def test_an_abort_is_not_taken_for_another_failure(load: Load) -> None:
     assert await load("obedient").evaluate(conflict) == ERROR
     stranger = bytes(wat2wasm('(module (import "env" "memory" (memory 2)) (import "env" "opa_unheard_of" (func)))'))
     with pytest.raises(PolicyRefusedError, match="opa_unheard_of"):
-        EmbeddedPolicy.load(stranger, b"", "r1")
+        EmbeddedPolicy.load(stranger, b"{}", "r1")
 
 
 async def test_while_no_instance_can_be_built_nothing_is_decided(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without an instance every answer is `policy_error`; when one can be built again, answers are right again."""
     policy = load("obedient", fresh=True)
     with monkeypatch.context() as patch:
-        patch.setattr("authz.engine.guest.DataManager", _no_room)
+        patch.setattr("authz.engine.guest.MemoryCodec", _no_room)
         assert await policy.evaluate(b'{"answer": "\\ud800"}') == ERROR
         assert [await policy.evaluate(question()) for _ in range(3)] == [ERROR] * 3
     assert await policy.evaluate(question()) == ALLOWED
