@@ -157,7 +157,7 @@ class Verifier:
         return _Entry(verified.subject, verified.until, issuer.keys, issuer.keys.generation)
 
     def _remember(self, digest: bytes, entry: _Entry) -> None:
-        if len(self._verified) >= self._limit and digest not in self._verified:
+        if len(self._verified) >= self._limit:
             self._verified.popitem(last=False)
         self._verified[digest] = entry
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from structlog.testing import LogCapture
 
 from authz.identity import Verifier
 from tests.identity.conftest import ALGORITHMS, NOW, Forge, b64, jwk, reason, unb64
@@ -350,9 +351,12 @@ def _padded(token: str, index: int) -> str:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-async def test_every_attack_is_refused_for_its_own_reason(case: Case, forge: Forge, verifier: Verifier) -> None:
-    """No case of the corpus gets a subject, and each is told apart by its reason."""
+async def test_every_attack_is_refused_for_its_own_reason(
+    case: Case, forge: Forge, verifier: Verifier, logged: LogCapture
+) -> None:
+    """No case of the corpus gets a subject, each is told apart by its reason, and none was unforeseen."""
     assert await reason(verifier, case.make(forge)) == case.reason
+    assert "token_check_failed" not in {entry["event"] for entry in logged.entries}
 
 
 @pytest.mark.parametrize(

@@ -92,9 +92,7 @@ async def test_the_memory_is_bounded_and_the_oldest_gives_way(
     assert (counts(verifier), len(verifier._verified)) == ((2, 5), 3)
 
 
-async def test_an_expired_entry_is_replaced_not_doubled(
-    start: Start, settings: IssuerSettings, forge: Forge, clock: FakeClock
-) -> None:
+async def test_a_void_entry_is_replaced_not_doubled(start: Start, settings: IssuerSettings, forge: Forge) -> None:
     """A token met again after a change of keys takes its own place in the memory."""
     verifier = await start(settings, remembered_tokens=1)
     token = forge.token()
