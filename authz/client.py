@@ -1,6 +1,5 @@
 """A small typed client of a sidecar. It fails closed: whatever is not a clear answer raises."""
 
-import asyncio
 from types import TracebackType
 from typing import Any, Self
 
@@ -71,7 +70,7 @@ class AuthzClient:
         try:
             async with self._session.post(url, data=body, headers=headers) as response:
                 return _read(response.status, await response.read())
-        except (aiohttp.ClientError, asyncio.TimeoutError) as error:
+        except (TimeoutError, aiohttp.ClientError) as error:
             raise CouldNotDecideError(f"{self._url}: {type(error).__name__} {error}".rstrip()) from None
 
 

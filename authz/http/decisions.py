@@ -87,7 +87,12 @@ class DecisionListener:
     def _count(self, answer: Answer, head: RequestHead, seconds: float) -> None:
         decision = answer.decision
         route = decision.route if decision is not None else None
-        self._meter.request_finished(route, answer.method or head.method, answer.reply.status, seconds)
+        if route is not None:
+            self._meter.request_finished(route, answer.method, answer.reply.status, seconds)
+        else:
+            path = head.target.partition("?")[0]
+            endpoint = path if path in self._exact else None
+            self._meter.request_finished(endpoint, head.method, answer.reply.status, seconds)
         if decision is None or not decision.allow:
             self._log.info(
                 "request_denied" if decision else "request_refused",
