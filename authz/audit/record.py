@@ -6,11 +6,11 @@
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from datetime import datetime
 from functools import cache
 from hashlib import sha256
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from msgspec import Struct
@@ -95,7 +95,7 @@ class Chain:
 
         Raises InvalidEventError or RecordTooLargeError; then nothing was chained.
         """
-        body = encode_body(event)
+        event_id, body = _encoded(event)
         now = int(self._clock.now() * 1e6)
         at = now if now > self.at else self.at + 1
         second, micros = divmod(at, _MICROSECONDS)
@@ -105,7 +105,7 @@ class Chain:
         line = b'{"prev":"%b","seq":%d,"id":%b,"ts":"%b.%06dZ","type":"%b"%b' % (
             self.prev,
             self.seq + 1,
-            _encode(event.id),
+            event_id,
             self._second_text,
             micros,
             event.type.encode(),
@@ -128,28 +128,28 @@ class Chain:
             raise
 
 
-def encode_body(event: Event) -> bytes:
-    """The event's own fields as they end a record: `,"field":..}`, or `}` when there are none.
+def _encoded(event: Event) -> tuple[bytes, bytes]:
+    """The id as JSON, and the event's own fields as they end a record: `,"field":..}`, or `}` when there are none.
 
     Raises InvalidEventError when the type is not in the catalogue, a required field is missing, a field would
-    shadow one of the header, or the body has no JSON form.
+    shadow one of the header, or the event has no JSON form on one line.
     """
     body = event.body
     try:
-        encoded = _encode(body)
-        _encode(event.id)
+        event_id, encoded = _encode(event.id), _encode(body)
     except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise InvalidEventError(f"{event.type}: the event cannot be written as JSON: {error}") from None
     if isinstance(body, dict):
         _check(event.type, body.keys(), body.keys())
     else:
         _check_struct(event.type, type(body))
-    if not encoded.startswith(b"{") or b"\n" in encoded or b"\r" in encoded:
+    if encoded[:1] != b"{" or b"\n" in encoded:
         raise InvalidEventError(f"{event.type}: the body is not one JSON object on one line")
-    return b"," + encoded[1:] if len(encoded) > 2 else b"}"
+    return event_id, b"," + encoded[1:] if len(encoded) > 2 else b"}"
 
 
-def _check(event_type: str, always: "frozenset[str] | Any", ever: "frozenset[str] | Any") -> None:
+def _check(event_type: str, always: Set[str], ever: Set[str]) -> None:
+    """`always`: fields that are there whatever their values; `ever`: all that may be."""
     catalogued = EVENT_TYPES.get(event_type)
     if catalogued is None:
         raise InvalidEventError(f"{event_type}: no such event type")
@@ -157,7 +157,7 @@ def _check(event_type: str, always: "frozenset[str] | Any", ever: "frozenset[str
         if name not in always:
             raise InvalidEventError(f"{event_type}: the field {name!r} is required")
     if not _RESERVED.isdisjoint(ever):
-        raise InvalidEventError(f"{event_type}: {', '.join(sorted(_RESERVED & set(ever)))} belong to the ledger")
+        raise InvalidEventError(f"{event_type}: {', '.join(sorted(_RESERVED & ever))} belong to the ledger")
 
 
 @cache
