@@ -52,7 +52,9 @@ class Provenance(TypedDict, total=False):
     user_agent: str | None
 
 
-_TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+_TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+"""W3C Trace Context, version 00; IDs of zeros only are invalid."""
+
 _BEARER = "bearer "
 _TITLES = {400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed"}
 _TITLES |= {413: "Content Too Large", 429: "Too Many Requests", 503: "Service Unavailable"}
@@ -89,7 +91,7 @@ def identity_headers(decision: Decision) -> dict[str, str]:
         **decision.headers,
         "X-Authz-Subject": printable(decision.subject.id),
         "X-Authz-Roles": ",".join(map(printable, decision.subject.roles)),
-        "X-Authz-Scopes": ",".join(decision.scopes),
+        "X-Authz-Scopes": ",".join(map(printable, decision.scopes)),
     }
 
 
