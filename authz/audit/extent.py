@@ -12,36 +12,43 @@ from authz.audit.segment import SegmentOpen, read_segment_open, segment_names
 class Extent(NamedTuple):
     """One segment. `counted_bytes` is a statement of the next one, or `size_bytes` where there is none.
 
+    `begun`: its first line is complete; a segment is without one while it is opened, or when that was cut short.
     `header` and `opening` are those of the first record; None when that is no segment_open or cannot be read.
     """
 
     path: Path
     size_bytes: int
     counted_bytes: int
+    begun: bool
     header: Header | None
     opening: SegmentOpen | None
 
 
 def extents(directory: Path) -> list[Extent]:
-    """The segments of a stream, oldest first. Raises OSError."""
+    """The segments of a stream, oldest first. One that vanishes while they are listed never counted. Raises OSError."""
     found: list[Extent] = []
     for name in reversed(segment_names(directory)):
         path = directory / name
-        size = path.stat().st_size
-        header, opening = _first_record(path)
+        try:
+            size = path.stat().st_size
+        except FileNotFoundError:
+            continue
+        begun, header, opening = _first_record(path)
         after = found[-1].opening if found else None
         counted = after.previous_bytes if after is not None and after.previous_segment == name else size
-        found.append(Extent(path, size, counted, header, opening))
+        found.append(Extent(path, size, counted, begun, header, opening))
     return found[::-1]
 
 
-def _first_record(path: Path) -> tuple[Header | None, SegmentOpen | None]:
+def _first_record(path: Path) -> tuple[bool, Header | None, SegmentOpen | None]:
+    begun = False
     try:
         with path.open("rb") as file:
-            line = file.readline(MAX_RECORD_BYTES + 1).removesuffix(b"\n")
-        return read_header(line), read_segment_open(line)
+            line = file.readline(MAX_RECORD_BYTES + 1)
+        begun = len(line) > MAX_RECORD_BYTES or line.endswith(b"\n")
+        return begun, read_header(line), read_segment_open(line)
     except (OSError, ValueError):
-        return None, None
+        return begun, None, None
 
 
 def lines_forward(path: Path, end: int) -> Iterator[bytes]:

@@ -63,7 +63,8 @@ class StreamCheck:
         )
 
     def _segment(self, before: Extent | None, extent: Extent, after: Extent | None) -> None:
-        self._opening(before, extent)
+        if after is not None or extent.begun:
+            self._opening(before, extent)
         try:
             self._lines(extent, is_last=after is None)
         except OSError as error:

@@ -38,11 +38,12 @@ class StoppedClock:
 class FaultyFiles(Files):
     """A disk that fails where it is told to: `fail("fdatasync", errno.EIO)` makes the next call fail.
 
-    `log` holds the operations in order.
+    `log` holds the operations in order, `written` the sizes of the writes.
     """
 
     def __init__(self) -> None:
         self.log: list[str] = []
+        self.written: list[int] = []
         self.most_bytes: int | None = None
         self.sync_seconds = 0.0
         self.gate = threading.Event()
@@ -71,6 +72,7 @@ class FaultyFiles(Files):
 
     def write(self, fd: int, data: bytes | memoryview) -> int:
         self._enter("write")
+        self.written.append(len(data))
         return super().write(fd, data if self.most_bytes is None else data[: self.most_bytes])
 
     def fdatasync(self, fd: int) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from authz.audit import (
@@ -206,6 +206,7 @@ async def test_bytes_that_do_not_count_are_never_shown(tmp_path: Path) -> None:
     assert len(get_audit_events(path=tmp_path)) == 3
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=40).map(lambda raw: raw.replace(b"\n", b"")), max_size=30), st.integers(0, 8))
 def test_lines_read_backwards_are_the_lines(
     tmp_path_factory: pytest.TempPathFactory, lines: list[bytes], cut: int

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Struct
 
@@ -65,6 +65,7 @@ def test_time_goes_forward_while_the_clock_stands_or_goes_back() -> None:
     ]
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(TEXT, FIELDS), min_size=1, max_size=6))
 def test_every_event_comes_back_as_it_was_given(given_events: list[tuple[str, dict[str, Any]]]) -> None:
     """Whatever JSON the fields hold: one line, chained, and parsed back to the same fields by any JSON parser."""

@@ -15,6 +15,7 @@ from authz.audit import (
     verify,
     verify_audit_integrity,
 )
+from authz.audit.recovery import GROUP_BYTES
 from authz.core import AuditUnavailableError, ConfigurationError, Event, OverloadedError
 
 from .ledger import STREAM, FaultyFiles, SystemClock, assert_sound, event, ids, records, writer
@@ -61,6 +62,21 @@ async def test_many_callers_share_groups(tmp_path: Path) -> None:
     assert ids(tmp_path) == names
     assert files.log.count("fdatasync") < 20
     assert_sound(tmp_path, names)
+
+
+async def test_a_group_is_never_larger_than_a_crash_may_leave_in_doubt(tmp_path: Path) -> None:
+    """However much waits: at most GROUP_BYTES go between two fdatasyncs."""
+    files = FaultyFiles()
+    ledger = writer(tmp_path, files=files)
+    await ledger.open()
+    files.gate.clear()
+    tasks = [asyncio.create_task(ledger.record(event(f"e{number}", pad="x" * 59_000))) for number in range(40)]
+    await asyncio.sleep(0.05)
+    files.gate.set()
+    await asyncio.gather(*tasks)
+    await ledger.close()
+    assert GROUP_BYTES - 60_000 < max(files.written) <= GROUP_BYTES
+    assert_sound(tmp_path, [f"e{number}" for number in range(40)])
 
 
 async def test_nothing_is_acknowledged_before_fdatasync_returned(tmp_path: Path) -> None:
