@@ -1,6 +1,7 @@
 """Every setting, once: its default, its meaning, and where it comes from (TOML file, then `AUTHZ_*`, then flags)."""
 
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,21 +13,25 @@ from msgspec import Meta, Struct
 
 from authz.core import ConfigurationError, ScopeMode
 
-_NOT_SETTINGS = ("AUTHZ_CONFIG", "AUTHZ_SLO_SOURCE", "AUTHZ_TEST_")
-"""Environment names (or beginnings of names) that belong to other parts."""
+_NOT_SETTINGS = re.compile("AUTHZ_(CONFIG|SLO_SOURCE|TEST_.*)")
+"""Environment names that belong to other parts."""
 
 
-_Positive = Annotated[int, Meta(ge=1)]
 _Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 
 
 class IssuerSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`[[issuers]]`: one identity provider whose tokens count."""
 
-    issuer: Annotated[str, Meta(description="Exactly the `iss` of its tokens.")]
-    audiences: Annotated[tuple[str, ...], Meta(description="A token must name one of these in `aud`.")]
-    algorithms: Annotated[tuple[str, ...], Meta(description="Signature algorithms accepted; asymmetric only.")]
-    keys: Annotated[str, Meta(description="JWKS: a file, or an https URL (http to loopback only).")]
+    issuer: Annotated[str, Meta(min_length=1, description="Exactly the `iss` of its tokens.")]
+    audiences: Annotated[tuple[str, ...], Meta(min_length=1, description="A token must name one of these in `aud`.")]
+    algorithms: Annotated[
+        tuple[str, ...], Meta(min_length=1, description="Signature algorithms accepted; asymmetric only.")
+    ]
+    keys: Annotated[str, Meta(min_length=1, description="JWKS: a file, or an https URL (http to loopback only).")]
+    keys_over_http: Annotated[
+        bool, Meta(description="Fetch keys over http from elsewhere too; whoever is on the path can hand out keys.")
+    ] = False
     roles_claim: Annotated[str, Meta(description="Dotted path of the roles, such as realm_access.roles.")] = "roles"
     scopes_claim: Annotated[str, Meta(description="Dotted path of the scopes.")] = "scope"
     role_map: Annotated[dict[str, str], Meta(description="Token role -> role of the policy.")] = {}
@@ -38,8 +43,8 @@ class IssuerSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     ] = ("at+jwt", "JWT")
     leeway_seconds: Annotated[int, Meta(ge=0, le=300, description="Clock difference forgiven for exp, nbf, iat.")] = 30
     max_lifetime_seconds: Annotated[
-        _Positive | None, Meta(description="Refuse tokens that live longer than this after `iat`.")
-    ] = None
+        int, Meta(ge=1, description="Refuse tokens that live longer than this after `iat`.")
+    ] = 86_400
     subject_type: Annotated[str, Meta(description="`subject.type` of this issuer's subjects.")] = "user"
     claims: Annotated[tuple[str, ...], Meta(description="Claims the policy may see.")] = ()
 
@@ -187,9 +192,12 @@ def split_address(address: str, key: str) -> tuple[str, int] | Path:
     Raises ConfigurationError, naming the key.
     """
     if address.startswith("unix:"):
-        return Path(address.removeprefix("unix:"))
+        path = address.removeprefix("unix:")
+        if not path:
+            raise ConfigurationError(f"{key}: {address!r} names no path")
+        return Path(path)
     host, colon, port = address.rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65535:
+    if not colon or not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65535:
         raise ConfigurationError(f"{key}: {address!r} is neither HOST:PORT nor unix:PATH")
     return host.strip("[]"), int(port)
 
@@ -253,14 +261,17 @@ def _read_toml(file: Path) -> dict[str, Any]:
 def _from_environment(environment: Mapping[str, str]) -> list[tuple[list[str], Any]]:
     found: list[tuple[list[str], Any]] = []
     for name, text in sorted(environment.items()):
-        if name.startswith("AUTHZ_") and not name.startswith(_NOT_SETTINGS):
+        if name.startswith("AUTHZ_") and not _NOT_SETTINGS.fullmatch(name):
             found.append((name.removeprefix("AUTHZ_").lower().split("__"), _value(name, text)))
     return found
 
 
+_IPV6_ADDRESS = re.compile(r"\[[0-9A-Fa-f:.]+\]:[0-9]+")
+
+
 def _value(name: str, text: str) -> Any:
     """Lists and tables are JSON; anything else is taken as it stands and converted by the type of the setting."""
-    if not text.startswith(("[", "{")):
+    if not text.startswith(("[", "{")) or _IPV6_ADDRESS.fullmatch(text):
         return text
     try:
         return msgspec.json.decode(text)
@@ -308,7 +319,7 @@ def reference() -> str:
 
 def _rows(section: type[Struct], prefix: str) -> Iterator[_Row]:
     for field in msgspec.structs.fields(section):
-        meaning = next(meta.description or "" for meta in get_args(field.type)[1:] if isinstance(meta, Meta))
+        meaning = next(meta.description for meta in get_args(field.type)[1:] if meta.description)
         inner = get_args(field.type)[0]
         key = f"{prefix}{field.name}"
         entry = get_args(inner)[0] if get_origin(inner) is tuple else inner
