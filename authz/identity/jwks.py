@@ -132,7 +132,6 @@ class KeyCache:
         self._keys = keys
         if changed:
             self.generation += 1
-            self._unknown.clear()
         return changed
 
     def _lookup(self, kid: str | None, algorithm: str) -> PyJWK | None:
@@ -233,8 +232,6 @@ class KeyCache:
         if kept is None:
             return
         age = max(0.0, self._clock.now() - kept.fetched_at)
-        if age > self._timing.stale:
-            return
         with contextlib.suppress(KeysUnavailableError):
             self._put(read_key_set(kept.document.encode(), self._settings.algorithms))
             self._fetched = self._clock.elapsed() - age

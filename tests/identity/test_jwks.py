@@ -17,6 +17,7 @@ from authz.identity import IssuerSettings, Verifier
 from authz.identity.jose import Refused
 from authz.identity.jwks import KeyCache, KeyStatus, Timing
 from authz.identity.kept import KeptKeys
+from authz.identity.keys import KeysUnavailableError
 from authz.identity.sources import KeyUrl, lifetime, open_session
 from tests.identity.conftest import ISSUER, FakeClock, Forge, IdentityProvider, RealClock, Start, jwk, reason, until
 
@@ -250,6 +251,13 @@ async def test_what_is_no_jwk_set_changes_nothing(
     provider.body, provider.status = body, status
     await cache.refresh()
     assert (cache.status(), await outcome(cache)) == (KeyStatus(ISSUER, 1, 0.0, error), "ok")
+
+
+async def test_reading_stops_at_the_cap(provider: IdentityProvider, session: aiohttp.ClientSession) -> None:
+    """An endless answer is left as soon as it is too long, not when it ends."""
+    provider.body = b" " * 20_000_000
+    with pytest.raises(KeysUnavailableError, match=r"^the JWK Set is over 262144 bytes$"):
+        await KeyUrl(provider.url, session).load()
 
 
 async def test_redirects_are_not_followed(provider: IdentityProvider, make: Make, forge: Forge) -> None:

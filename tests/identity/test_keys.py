@@ -99,6 +99,14 @@ def test_a_set_without_a_usable_key_is_no_set(forge: Forge) -> None:
         read_key_set(document(jwk(forge.small_rsa, kid="a")), ALL)
 
 
+def test_a_document_over_the_cap_is_not_decoded(forge: Forge) -> None:
+    """256 KiB is the most that is looked at, wherever it came from."""
+    good = document(jwk(forge.rsa, kid="a"))
+    assert read_key_set(good.ljust(256 * 1024), ALL).size == 1
+    with pytest.raises(KeysUnavailableError, match=r"^the JWK Set is over 262144 bytes$"):
+        read_key_set(good.ljust(256 * 1024 + 1), ALL)
+
+
 def test_two_keys_under_one_kid_are_none(forge: Forge) -> None:
     """Neither of two different keys with one kid counts; the same key twice is one key; kinds do not clash."""
     clash = read_key_set(document(jwk(forge.rsa, kid="a"), jwk(forge.other_rsa, kid="a"), jwk(forge.ec, kid="a")), ALL)

@@ -48,6 +48,7 @@ def test_only_asymmetric_algorithms_can_be_allowed(name: str) -> None:
         ({"keys": "https:///jwks"}, "issuers[0].keys: must be a file or an https:// URL"),
         ({"keys": "https://[::1/jwks"}, "issuers[0].keys: must be a file or an https:// URL"),
         ({"keys": "https://u:hush@idp.example/"}, "issuers[0].keys: must not hold a user name or a password"),
+        ({"keys": "https://hush@idp.example/"}, "issuers[0].keys: must not hold a user name or a password"),
         ({"leeway_seconds": -1}, "issuers[0].leeway_seconds: must be 0 to 300"),
         ({"leeway_seconds": 301}, "issuers[0].leeway_seconds: must be 0 to 300"),
         ({"max_lifetime_seconds": 0}, "issuers[0].max_lifetime_seconds: must be more than 0"),
