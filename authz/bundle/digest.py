@@ -1,3 +1,3 @@
 """The digest of the shipped bundle. Written by `python tools/build_bundle.py`, not by hand."""
 
-SHA256 = "9e85ccb6a01be5c4806505d61c69d7eecd966bc6af59a14e3d1a6383746eeec5"
+SHA256 = "35994128d92d2e819bf96f8e8e14cec004194e73aed8b53b9542910d6d2e9601"

@@ -46,7 +46,8 @@ grants(scopes) := {scope: holders |
 # title: Who grants a scope
 # description: The subject's roles that hold it, or `token`; undefined when none does. Conditions are not looked at.
 granted_by(scope) := roles if {
-	roles := sort({role | some role in _roles; _now <= index.active.roles[role][scope]})
+	held := index.active.roles
+	roles := sort({role | some role in _roles; _now <= held[role][scope]})
 	count(roles) > 0
 	_permitted(scope)
 }
@@ -155,8 +156,9 @@ _openid := {
 _token_scopes := input.subject.scopes if is_array(input.subject.scopes)
 
 _token_reaches(scope) if {
-	some held in _token_scopes
-	index.active.scopes[held].implies[scope]
+	known := index.active.scopes
+	some named in _token_scopes
+	known[named].implies[scope]
 }
 
 _met(scope) if {
