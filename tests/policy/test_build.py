@@ -190,7 +190,7 @@ GET = '{"method": "GET", "path": "/a/{b}", "params": {"b": {}}}'
         (
             'decision := {"allow": false, "reason": "not_owner", "scopes": numbers.range(1, 1000000000)}',
             "{}",
-            ["decision for an empty input: opa_malloc: failed"],
+            ["decision for an empty input: "],
         ),
     ],
 )
