@@ -77,15 +77,22 @@ def loaded() -> Iterator[dict[tuple[object, ...], EmbeddedPolicy]]:
 def load(
     request: pytest.FixtureRequest, compile_policy: Compile, loaded: dict[tuple[object, ...], EmbeddedPolicy]
 ) -> Load:
-    """Load a policy by the name of its folder. `fresh`: one that no other test has seen."""
+    """Load a policy by the name of its folder. `fresh`: one that no other test has seen.
+
+    The deadline is a long one unless a test is about it: a busy machine may well leave a test waiting for 50 ms.
+    """
     used = request.getfixturevalue("kind") if "kind" in request.fixturenames else "prepared"
 
-    def load_policy(sources: str, *entrypoints: str, data: bytes | None = None, fresh: bool = False) -> EmbeddedPolicy:
-        key = (used, sources, entrypoints, data, request.node.name if fresh else None)
+    def load_policy(
+        sources: str, *entrypoints: str, data: bytes | None = None, deadline_seconds: float = 5.0, fresh: bool = False
+    ) -> EmbeddedPolicy:
+        key = (used, sources, entrypoints, data, deadline_seconds, request.node.name if fresh else None)
         if key not in loaded:
             compiled = compile_policy(sources, *entrypoints)
             data = compiled.data if data is None else data
-            loaded[key] = EmbeddedPolicy.load(compiled.wasm, data, "0123456789abcdef")
+            loaded[key] = EmbeddedPolicy.load(
+                compiled.wasm, data, "0123456789abcdef", deadline_seconds=deadline_seconds
+            )
         return loaded[key]
 
     return load_policy

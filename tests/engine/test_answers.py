@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from authz.core import BREACH, ERROR, UNDEFINED, Catalogue, Explanation, Limit, PolicyDecision
+from authz.engine import DEADLINE_SECONDS
 from tests.engine.conftest import Load
 
 pytestmark = pytest.mark.usefixtures("kind")
@@ -124,7 +125,7 @@ async def test_a_conflict_costs_one_answer(load: Load) -> None:
 
 async def test_a_loop_ends_at_the_deadline(load: Load) -> None:
     """A policy that does not come to an end is stopped after its 50 ms, and the next question is answered."""
-    policy = load("obedient", fresh=True)
+    policy = load("obedient", deadline_seconds=DEADLINE_SECONDS, fresh=True)
     assert await policy.evaluate(question(answer=ALLOW)) == ALLOWED
     started = time.perf_counter()
     assert await policy.evaluate(question(loop=True)) == ERROR

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from authz.core import BREACH, ERROR, UNDEFINED, PolicyDecision
-from authz.engine import BATCH_ITEMS, EmbeddedPolicy
+from authz.engine import BATCH_ITEMS, DEADLINE_SECONDS, EmbeddedPolicy
 from tests.engine.conftest import Load
 
 pytestmark = pytest.mark.usefixtures("kind")
@@ -82,7 +82,7 @@ async def test_three_hundred_at_once_are_three_hundred_alone(load: Load, evaluat
 )
 async def test_a_poisoned_check_harms_nobody_else(load: Load, poison: bytes) -> None:
     """Among 63 good checks the offender alone gets `policy_error`, the others their own answers."""
-    policy = load("obedient")
+    policy = load("obedient", deadline_seconds=DEADLINE_SECONDS)
     for place in (0, 31, 63):
         checks = questions(63)
         checks.insert(place, poison)
