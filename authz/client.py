@@ -62,15 +62,16 @@ class AuthzClient:
         """One evaluation. Raises CouldNotDecideError when there is no clear answer."""
         if self._session is None:
             raise CouldNotDecideError("use the client in an `async with` block")
-        body = msgspec.json.encode({"subject": subject, "action": {"name": action}, "resource": resource})
         headers = {"Content-Type": "application/json"}
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
         url = f"{self._url}/access/v1/evaluation{'?explain=true' if explain else ''}"
         try:
-            async with self._session.post(url, data=body, headers=headers) as response:
+            body = msgspec.json.encode({"subject": subject, "action": {"name": action}, "resource": resource})
+            # A redirect is not followed: an answer from elsewhere is not the sidecar's, and the token is not for it.
+            async with self._session.post(url, data=body, headers=headers, allow_redirects=False) as response:
                 return _read(response.status, await response.read())
-        except (TimeoutError, aiohttp.ClientError) as error:
+        except (TimeoutError, aiohttp.ClientError, ValueError) as error:
             raise CouldNotDecideError(f"{self._url}: {type(error).__name__} {error}".rstrip()) from None
 
 
@@ -79,6 +80,6 @@ def _read(status: int, body: bytes) -> Answer:
         raise CouldNotDecideError(f"HTTP {status}: {body[:500].decode('utf-8', 'replace')}")
     try:
         answer = msgspec.json.decode(body, type=_Body)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CouldNotDecideError(f"the answer cannot be read: {error}") from None
     return Answer(answer.decision, answer.context)
