@@ -116,7 +116,7 @@ class MetricsSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 class RequestSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`[limits]`: how large a request may be."""
 
-    body_bytes: Annotated[int, Meta(ge=1024, description="Largest request body.")] = 256 * 1024
+    body_bytes: Annotated[int, Meta(ge=1024, description="Largest request body.")] = 64 * 1024
     header_bytes: Annotated[int, Meta(ge=8190, description="Largest request line or header field.")] = 65_536
 
 

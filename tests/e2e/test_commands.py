@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 
 from authz import identity
 from authz.audit import get_audit_events
-from tests.conftest import ROOT
+from tests.conftest import ROOT, missing
 from tests.processes import Sidecar, sidecar, wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -34,6 +35,8 @@ def authz(*arguments: str, environment: dict[str, str] | None = None) -> "subpro
 
 def test_it_says_where_it_listens_and_how_to_try_it(running: Sidecar) -> None:
     """The first line on stdout is JSON with both addresses; both pasted curl commands do what they say."""
+    if shutil.which("curl") is None:
+        missing("curl")
     wait_for("two samples", lambda: running.logs().count("  curl") == 2)
     samples = [line.strip() for line in running.logs().splitlines() if line.startswith("  curl")]
 
