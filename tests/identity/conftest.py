@@ -236,7 +236,7 @@ async def provider() -> AsyncIterator[IdentityProvider]:
         await server.close()
 
 
-async def until(true: Callable[[], bool], seconds: float = 3.0) -> None:
+async def until(true: Callable[[], bool], seconds: float = 10.0) -> None:
     """Wait until something is so."""
     async with asyncio.timeout(seconds):
         while not true():
