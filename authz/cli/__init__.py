@@ -13,6 +13,8 @@ from authz.cli.serve import serve
 from authz.cli.token import token
 from authz.core import AuthzError
 
+__all__ = ["main", "program"]
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="authz")
