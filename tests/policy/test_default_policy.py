@@ -370,16 +370,22 @@ async def test_an_opa_server_takes_the_bundle(
     try:
         async with ClientSession("http://opa", connector=UnixConnector(str(socket))) as session:
             await _until_up(session)
-            body = {"input": {"checks": questions}}
-            async with session.post("/v1/data/authz/decisions?provenance=true", json=body) as reply:
-                said = await reply.json()
+            replies = [await _asked(session, questions[start : start + 256]) for start in range(0, len(questions), 256)]
     finally:
         server.terminate()
         await server.wait()
 
-    assert said["result"] == answers
-    (served,) = said["provenance"]["bundles"].values()
-    assert served == {"revision": bundle.read_shipped().revision}
+    assert [answer for reply in replies for answer in reply["result"]] == answers
+    for reply in replies:
+        (served,) = reply["provenance"]["bundles"].values()
+        assert served == {"revision": bundle.read_shipped().revision}
+
+
+async def _asked(session: ClientSession, questions: list[Input]) -> dict[str, Any]:
+    body = {"input": {"checks": questions}}
+    async with session.post("/v1/data/authz/decisions?provenance=true", json=body) as reply:
+        answer: dict[str, Any] = await reply.json()
+        return answer
 
 
 async def _until_up(session: ClientSession) -> None:
