@@ -61,7 +61,7 @@ class _Role(Struct, forbid_unknown_fields=True):
     description: str = ""
     includes: list[str] = []
     scopes: list[str] = []
-    until: int | None = None
+    until: int = 0
 
 
 class _Param(Struct, forbid_unknown_fields=True):
@@ -92,9 +92,13 @@ class _Route(Struct, forbid_unknown_fields=True):
 
 
 class _Tables(NamedTuple):
+    """What could be read, and the names that are declared, readable or not."""
+
     scopes: dict[str, _Scope]
     roles: dict[str, _Role]
     routes: list[tuple[DataPath, str, _Route]]
+    scope_names: frozenset[str]
+    role_names: frozenset[str]
 
 
 def check_tables(data: dict[str, Any]) -> list[Finding]:
@@ -108,7 +112,7 @@ def check_tables(data: dict[str, Any]) -> list[Finding]:
     findings += _check_roles(tables)
     for path, template, route in tables.routes:
         findings += _check_template(path[:3], template)
-        findings += _check_route(path, template, route, tables.scopes)
+        findings += _check_route(path, template, route, tables.scope_names)
     findings += _ambiguous(tables.routes)
     return findings
 
@@ -129,6 +133,8 @@ def _read(root: dict[str, Any], findings: list[Finding]) -> _Tables:
         _entries(_Scope, scopes, (*_ROOT, "scopes"), findings),
         _entries(_Role, roles, (*_ROOT, "roles"), findings),
         placed,
+        frozenset(scopes),
+        frozenset(roles),
     )
 
 
@@ -165,7 +171,8 @@ def _as_finding(kind: type, path: DataPath, text: str) -> Finding:
         known = ", ".join(field.name for field in msgspec.structs.fields(kind))
         return Finding((*path, unknown.group(1)), f"unknown key {unknown.group(1)} (known: {known})")
     where = f"{'.'.join(map(str, inside))}: " if inside else ""
-    return Finding((*path, *inside), where + message[0].lower() + message[1:])
+    fix = " (write seconds since 1970)" if inside == ("until",) else ""
+    return Finding((*path, *inside), where + message[0].lower() + message[1:] + fix)
 
 
 def _check_scopes(tables: _Tables) -> Iterator[Finding]:
@@ -175,7 +182,7 @@ def _check_scopes(tables: _Tables) -> Iterator[Finding]:
             yield Finding(path, f"{name!r} cannot be a scope (no spaces, quotes, backslashes or control characters)")
         if name in OPENID_SCOPES:
             yield Finding(path, f"{name} is OpenID Connect's own and grants nothing (choose another name)")
-        yield from _known("scope", scope.implies, tables.scopes, (*path, "implies"))
+        yield from _known("scope", scope.implies, tables.scope_names, (*path, "implies"))
         for index, block in enumerate(scope.require.cidr or []):
             if not _is_network(block):
                 yield Finding((*path, "require", "cidr", index), f"{block} is not a network (write 10.0.0.0/8)")
@@ -184,8 +191,8 @@ def _check_scopes(tables: _Tables) -> Iterator[Finding]:
 def _check_roles(tables: _Tables) -> Iterator[Finding]:
     for name, role in tables.roles.items():
         path: DataPath = (*_ROOT, "roles", name)
-        yield from _known("role", role.includes, tables.roles, (*path, "includes"))
-        yield from _known("scope", role.scopes, tables.scopes, (*path, "scopes"))
+        yield from _known("role", role.includes, tables.role_names, (*path, "includes"))
+        yield from _known("scope", role.scopes, tables.scope_names, (*path, "scopes"))
 
 
 def _check_template(path: DataPath, template: str) -> Iterator[Finding]:
@@ -205,7 +212,7 @@ def _check_template(path: DataPath, template: str) -> Iterator[Finding]:
         yield Finding(path, f"{template} names two parameters alike")
 
 
-def _check_route(path: DataPath, template: str, route: _Route, scopes: dict[str, _Scope]) -> Iterator[Finding]:
+def _check_route(path: DataPath, template: str, route: _Route, scopes: frozenset[str]) -> Iterator[Finding]:
     stated = [route.all_of is not None, route.any_of is not None, route.public]
     if sum(stated) != 1:
         yield Finding(path, "state exactly one of all_of, any_of and public: true")
@@ -219,7 +226,7 @@ def _check_route(path: DataPath, template: str, route: _Route, scopes: dict[str,
     yield from _check_params(path, template, route, scopes)
 
 
-def _check_params(path: DataPath, template: str, route: _Route, scopes: dict[str, _Scope]) -> Iterator[Finding]:
+def _check_params(path: DataPath, template: str, route: _Route, scopes: frozenset[str]) -> Iterator[Finding]:
     names = {match.group(1) for match in _PARAMETER.finditer(template)}
     for name, param in route.params.items():
         here: DataPath = (*path, "params", name)
@@ -248,7 +255,7 @@ def _ambiguous(routes: list[tuple[DataPath, str, _Route]]) -> Iterator[Finding]:
                 yield Finding(path, f"{method} {template} and {method} {first[1]} match the same requests (keep one)")
 
 
-def _known(kind: str, names: list[str], known: dict[str, Any], path: DataPath) -> Iterator[Finding]:
+def _known(kind: str, names: list[str], known: frozenset[str], path: DataPath) -> Iterator[Finding]:
     for index, name in enumerate(names):
         if name not in known:
             yield Finding((*path, index), f"{kind} {name} is not declared (declare it, or mend the name)")

@@ -27,6 +27,11 @@ CASES: dict[str, tuple[str, str, list[str]]] = {
         "a:\n  description: A\n  disable: true\n",
         ["3: unknown key disable (known: description, implies, disabled, require, limits)"],
     ),
+    "a key misspelt, and its scope used": (
+        SCOPES,
+        "a: {inplies: [b]}\nb: {implies: [a]}\n",
+        ["1: unknown key inplies (known: description, implies, disabled, require, limits)"],
+    ),
     "a key misspelt deeper": (
         SCOPES,
         "a:\n  require:\n    arc: [gold]\n",
@@ -68,7 +73,7 @@ CASES: dict[str, tuple[str, str, list[str]]] = {
     "an end that is no number": (
         ROLES,
         "r:\n  scopes: [a]\n  until: 2026-12-31\n",
-        ["3: until: expected `int | null`, got `str`"],
+        ["3: until: expected `int`, got `str` (write seconds since 1970)"],
     ),
     "a route without methods": (
         ROUTES,
