@@ -1,9 +1,10 @@
 """Identity: tokens become subjects, ids become pseudonyms. The only room that sees a token's text."""
 
+from authz.config import IssuerSettings
 from authz.identity.devkeys import DEV_AUDIENCE, DEV_CLAIMS, DEV_ISSUER, dev_issuer, mint_token
 from authz.identity.jwks import KeyStatus
 from authz.identity.pseudonym import Pseudonymiser, load_key, load_or_create_key
-from authz.identity.settings import ALGORITHMS, IssuerSettings, check_issuers
+from authz.identity.settings import ALGORITHMS, check_issuers
 from authz.identity.verifier import Verifier
 
 __all__ = [

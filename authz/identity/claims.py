@@ -5,9 +5,10 @@ PyJWT reads the wall clock itself, takes `"exp": "1e9"` for a number, and never 
 
 from typing import Any, NamedTuple
 
+from authz.config import IssuerSettings
 from authz.core import Pseudonyms, Subject
 from authz.identity.jose import Header, Refused
-from authz.identity.settings import KEYCLOAK_ROLES, IssuerSettings
+from authz.identity.settings import KEYCLOAK_ROLES
 
 _MAX_NAME_LENGTH = 255
 """Of `sub` and `sid`, in characters (OpenID Connect Core section 2 for `sub`)."""
@@ -60,8 +61,7 @@ def _check_times(claims: dict[str, Any], settings: IssuerSettings, now: float) -
         raise Refused("token_expired", "exp has passed")
     if max(claims.get("nbf", 0), claims.get("iat", 0)) > now + settings.leeway_seconds:
         raise Refused("token_not_yet_valid", "nbf or iat is in the future")
-    longest = settings.max_lifetime_seconds
-    if longest is not None and exp - claims.get("iat", now) > longest:
+    if exp - claims.get("iat", now) > settings.max_lifetime_seconds:
         raise Refused("token_malformed", "the lifetime is over max_lifetime_seconds")
     return exp
 

@@ -11,10 +11,10 @@ import msgspec
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from authz.config import IssuerSettings
 from authz.core import ConfigurationError
 from authz.identity.keys import thumbprint
 from authz.identity.pseudonym import create_once
-from authz.identity.settings import IssuerSettings
 
 DEV_ISSUER = "https://dev.authz.invalid"
 DEV_AUDIENCE = "authz-dev"

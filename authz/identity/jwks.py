@@ -12,11 +12,11 @@ from typing import NamedTuple
 import structlog
 from jwt import PyJWK
 
+from authz.config import IssuerSettings
 from authz.core import Clock
 from authz.identity.jose import Refused
 from authz.identity.kept import KeptKeys
 from authz.identity.keys import KeySet, KeysUnavailableError, read_key_set
-from authz.identity.settings import IssuerSettings
 from authz.identity.sources import KeySource
 
 _log = structlog.get_logger()

@@ -4,9 +4,8 @@ import ipaddress
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from msgspec import Struct
-
-from authz.core import ConfigurationError, ScopeMode
+from authz.config import IssuerSettings
+from authz.core import ConfigurationError
 
 ALGORITHMS = frozenset(
     {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"},
@@ -15,31 +14,6 @@ ALGORITHMS = frozenset(
 
 KEYCLOAK_ROLES = "realm_access.roles"
 """Where roles are looked for when `roles_claim` is `roles`, the default, and the token has no such claim."""
-
-
-class IssuerSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One `[[issuers]]` entry.
-
-    `keys` is a JWK Set, as a file or a URL. Claims are named by dotted paths (`realm_access.roles`); a claim whose
-    own name has dots is found first. `role_map` renames roles, the others keep their names. `token_types`: accepted
-    `typ` headers, an absent one counts as `JWT`. `claims` lists the claims that policies may see.
-    `max_lifetime_seconds` bounds `exp` less `iat`; None does not.
-    """
-
-    issuer: str
-    audiences: tuple[str, ...]
-    algorithms: tuple[str, ...]
-    keys: str
-    roles_claim: str = "roles"
-    scopes_claim: str = "scope"
-    role_map: dict[str, str] = {}
-    scope_mode: ScopeMode = "restrict"
-    token_types: tuple[str, ...] = ("at+jwt", "JWT")
-    subject_type: str = "user"
-    claims: tuple[str, ...] = ()
-    leeway_seconds: int = 30
-    max_lifetime_seconds: int | None = 86_400
-    keys_over_http: bool = False
 
 
 def check_issuers(issuers: Sequence[IssuerSettings]) -> None:
@@ -96,7 +70,7 @@ def _check_keys(at: str, settings: IssuerSettings) -> None:
 def _check_bounds(at: str, settings: IssuerSettings) -> None:
     if not 0 <= settings.leeway_seconds <= 300:
         raise ConfigurationError(f"{at}.leeway_seconds: must be 0 to 300")
-    if settings.max_lifetime_seconds is not None and settings.max_lifetime_seconds <= 0:
+    if settings.max_lifetime_seconds <= 0:
         raise ConfigurationError(f"{at}.max_lifetime_seconds: must be more than 0")
 
 

@@ -19,12 +19,13 @@ from jwt.exceptions import (
 )
 from jwt.types import SigOptions
 
+from authz.config import IssuerSettings
 from authz.core import BearerToken, Clock, Pseudonyms, Subject, TokenRefusal
 from authz.identity.claims import check_header, read_claims
 from authz.identity.jose import MAX_TOKEN_LENGTH, Refused, read_token, unverified_claims
 from authz.identity.jwks import KeyCache, KeyStatus
 from authz.identity.kept import KeptKeys
-from authz.identity.settings import IssuerSettings, check_issuers, is_url
+from authz.identity.settings import check_issuers, is_url
 from authz.identity.sources import KeyFile, KeyUrl, open_session
 
 _log = structlog.get_logger()

@@ -78,7 +78,7 @@ def test_a_refusal_names_the_key(change: dict[str, Any], message: str) -> None:
         {"keys": "http://[::1]:9000/jwks"},
         {"keys": "http://localhost/jwks"},
         {"keys": "http://idp.example/jwks", "keys_over_http": True},
-        {"leeway_seconds": 0, "max_lifetime_seconds": None},
+        {"leeway_seconds": 0, "max_lifetime_seconds": 31_536_000},
         {"algorithms": ("EdDSA", "PS512", "ES384")},
     ],
 )

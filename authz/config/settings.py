@@ -1,0 +1,138 @@
+"""Every setting, once: its type, default and meaning."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from authz.core import ScopeMode
+
+_Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+
+
+class IssuerSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[[issuers]]`: one identity provider whose tokens count."""
+
+    issuer: Annotated[str, Meta(min_length=1, description="Exactly the `iss` of its tokens.")]
+    audiences: Annotated[tuple[str, ...], Meta(min_length=1, description="A token must name one of these in `aud`.")]
+    algorithms: Annotated[
+        tuple[str, ...], Meta(min_length=1, description="Signature algorithms accepted; asymmetric only.")
+    ]
+    keys: Annotated[str, Meta(min_length=1, description="JWKS: a file, or an https URL (http to loopback only).")]
+    keys_over_http: Annotated[
+        bool, Meta(description="Fetch keys over http from elsewhere too; whoever is on the path can hand out keys.")
+    ] = False
+    roles_claim: Annotated[str, Meta(description="Dotted path of the roles, such as realm_access.roles.")] = "roles"
+    scopes_claim: Annotated[str, Meta(description="Dotted path of the scopes.")] = "scope"
+    role_map: Annotated[dict[str, str], Meta(description="Token role -> role of the policy.")] = {}
+    scope_mode: Annotated[
+        ScopeMode, Meta(description="What scopes do: restrict the roles, be the grant, or be ignored.")
+    ] = "restrict"
+    token_types: Annotated[
+        tuple[str, ...], Meta(description="Accepted `typ` headers; an absent one counts as `JWT`.")
+    ] = ("at+jwt", "JWT")
+    leeway_seconds: Annotated[int, Meta(ge=0, le=300, description="Clock difference forgiven for exp, nbf, iat.")] = 30
+    max_lifetime_seconds: Annotated[
+        int, Meta(ge=1, description="Refuse tokens that live longer than this after `iat`.")
+    ] = 86_400
+    subject_type: Annotated[str, Meta(description="`subject.type` of this issuer's subjects.")] = "user"
+    claims: Annotated[tuple[str, ...], Meta(description="Claims the policy may see.")] = ()
+
+
+class CallerSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[[callers]]`: who may put questions. The first entry that fits a connection is the caller."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=64, description="Written into every record.")]
+    via: Annotated[
+        Literal["loopback", "unix", "bearer", "mtls"], Meta(description="How it is known: loopback, unix or bearer.")
+    ]
+    trusted_to_assert: Annotated[
+        bool, Meta(description="May state subjects, roles and scopes itself when there is no token.")
+    ] = False
+    explain: Annotated[bool, Meta(description="May ask for `?explain=true`.")] = False
+    routes: Annotated[
+        tuple[str, ...], Meta(description="Beginnings of the paths it may call, such as /check/envoy; empty = all.")
+    ] = ()
+    token_sha256: Annotated[_Digest | None, Meta(description="via bearer: SHA-256 of its secret, in hex.")] = None
+
+
+class PolicySettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[policy]`."""
+
+    source: Annotated[str | None, Meta(description="`default` for the shipped bundle, or a bundle file.")] = None
+    sha256: Annotated[_Digest | None, Meta(description="Trust exactly this bundle, by its digest.")] = None
+    deadline_seconds: Annotated[float, Meta(gt=0, le=1, description="Longest one evaluation may take.")] = 0.05
+
+
+class AuditSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[audit]`."""
+
+    mode: Annotated[Literal["strict"], Meta(description="strict: what cannot be recorded is answered 503.")] = "strict"
+    privacy: Annotated[
+        Literal["pseudonyms"] | None, Meta(description="pseudonyms: user IDs and parameters are keyed hashes.")
+    ] = None
+    pseudonym_key: Annotated[
+        str | None, Meta(description="File with the key of the pseudonyms (32 bytes or more, mode 0600).")
+    ] = None
+    segment_bytes: Annotated[int, Meta(ge=4096, description="A segment is sealed at this size.")] = 64 * 1024 * 1024
+    segment_seconds: Annotated[int, Meta(ge=1, description="A segment is sealed at this age.")] = 3600
+    queue_records: Annotated[int, Meta(ge=1, description="Records that may wait for the disk; more is 503.")] = 20_000
+
+
+class AdminToken(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[[admin.tokens]]`: break-glass, for when policy or identity provider is broken."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=64, description="Written into the record of each use.")]
+    sha256: Annotated[_Digest, Meta(description="SHA-256 of the secret, in hex.")]
+
+
+class AdminSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[admin]`."""
+
+    tokens: Annotated[tuple[AdminToken, ...], Meta(description="Break-glass tokens; each use is recorded loudly.")] = ()
+    socket: Annotated[
+        str | None, Meta(description="Unix socket of the admin listener; the same user needs no token there.")
+    ] = None
+
+
+class MetricsSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[metrics]`."""
+
+    token_file: Annotated[
+        str | None, Meta(description="File with the bearer token that a scrape from elsewhere than loopback needs.")
+    ] = None
+
+
+class RequestSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[limits]`: how large a request may be."""
+
+    body_bytes: Annotated[int, Meta(ge=1024, description="Largest request body.")] = 64 * 1024
+    header_bytes: Annotated[int, Meta(ge=8190, description="Largest request line or header field.")] = 65_536
+
+
+class LogSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[log]`."""
+
+    level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="Least severe line written.")] = (
+        "info"
+    )
+
+
+class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """All settings of `authz serve`."""
+
+    listen: Annotated[str, Meta(description="Decision listener: HOST:PORT or unix:PATH; port 0 = a free one.")] = (
+        "127.0.0.1:8080"
+    )
+    admin_listen: Annotated[str, Meta(description="Admin listener: HOST:PORT or unix:PATH.")] = "127.0.0.1:8081"
+    state: Annotated[str | None, Meta(description="Directory of the ledger, keys and caches.")] = None
+    dev: Annotated[bool, Meta(description="Development mode: loopback only, callers trusted, keys made here.")] = False
+    engine: Annotated[Literal["embedded"], Meta(description="Where the policy is evaluated.")] = "embedded"
+    workers: Annotated[int, Meta(ge=1, le=1, description="Processes; more than one is not built yet.")] = 1
+    issuers: Annotated[tuple[IssuerSettings, ...], Meta(description="Identity providers whose tokens count.")] = ()
+    callers: Annotated[tuple[CallerSettings, ...], Meta(description="Who may put questions.")] = ()
+    policy: Annotated[PolicySettings, Meta(description="Which policy decides.")] = PolicySettings()
+    audit: Annotated[AuditSettings, Meta(description="The ledger.")] = AuditSettings()
+    admin: Annotated[AdminSettings, Meta(description="The admin listener.")] = AdminSettings()
+    metrics: Annotated[MetricsSettings, Meta(description="Metrics.")] = MetricsSettings()
+    limits: Annotated[RequestSettings, Meta(description="Request sizes.")] = RequestSettings()
+    log: Annotated[LogSettings, Meta(description="Operational logs.")] = LogSettings()
