@@ -27,9 +27,9 @@ class WriterLimits:
     """Bounds of one writer.
 
     A segment is rotated at `segment_bytes` or `segment_seconds`. At most `pending_records` records and about
-    `pending_bytes` bytes wait for the device; more is OverloadedError. After a failure, opening a new segment is
-    tried at once, then after `retry_seconds`, doubling up to `retry_most_seconds`. When nothing waiting has become
-    durable for `stall_seconds`, the writer is not healthy.
+    `pending_bytes` bytes wait for the device; more is OverloadedError. After a failure a new segment is opened at
+    once; while nothing becomes durable in between, the next tries come after `retry_seconds`, doubling up to
+    `retry_most_seconds`. When nothing waiting has become durable for `stall_seconds`, the writer is not healthy.
     """
 
     segment_bytes: int = 64 << 20
@@ -98,7 +98,7 @@ class LedgerWriter:
         self._current: _Current
         self._failure: str | None = "it is not open"
         self._progress_at = 0.0
-        self._retry_seconds = self._limits.retry_seconds
+        self._retry_after_seconds = 0.0
         self._retry: asyncio.TimerHandle | None = None
 
     @property
@@ -236,6 +236,7 @@ class LedgerWriter:
         match report:
             case Committed():
                 self._progress_at = self._clock.elapsed()
+                self._retry_after_seconds = 0.0
                 self._pending.resolve(report.records, report.size_bytes)
             case Opened():
                 self._begin(report)
@@ -249,7 +250,6 @@ class LedgerWriter:
         if self._closed:
             return
         self._chain, self._failure = opened.chain, None
-        self._retry_seconds = self._limits.retry_seconds
         self._enter(opened.chain, opened.name, opened.length)
         if not self._opened.done():
             self._opened.set_result(None)
@@ -257,18 +257,19 @@ class LedgerWriter:
 
     def _fail(self, error: Exception) -> None:
         """Nothing that waits will be acknowledged. A writer that was open once tries to open again."""
-        was_recording, self._chain = self._chain is not None, None
+        self._chain = None
         self._failure = str(error) or type(error).__name__
         self._pending.fail(f"The record is not durable: {self._failure}")
         if not self._opened.done():
             self._opened.set_exception(AuditUnavailableError(f"The ledger cannot be opened: {self._failure}"))
         elif not self._closed:
-            self._open_again(0.0 if was_recording else self._retry_seconds)
+            self._open_again()
         self._on_health(self._failure)
 
-    def _open_again(self, delay_seconds: float) -> None:
-        if delay_seconds:
-            self._retry_seconds = min(2 * delay_seconds, self._limits.retry_most_seconds)
+    def _open_again(self) -> None:
+        """Each try leaves a segment on disk if it works: a disk that takes those but no records must not be filled."""
+        delay_seconds, limits = self._retry_after_seconds, self._limits
+        self._retry_after_seconds = min(max(2 * delay_seconds, limits.retry_seconds), limits.retry_most_seconds)
         self._retry = self._loop.call_later(delay_seconds, self._queue.put, Open())
 
     def disown(self) -> None:

@@ -118,6 +118,38 @@ async def test_while_no_segment_can_be_opened_every_call_fails(tmp_path: Path) -
     assert_sound(tmp_path, ["before", "after"])
 
 
+async def test_a_disk_that_takes_segments_but_no_records_is_not_filled_with_them(tmp_path: Path) -> None:
+    """Tries get rarer until a record becomes durable again."""
+    files = FaultyFiles()
+    ledger = writer(tmp_path, files=files, limits=WriterLimits(retry_seconds=0.05, retry_most_seconds=0.1))
+    await ledger.open()
+    files.fail("write", *[errno.ENOSPC, None] * 1000)
+    async with asyncio.timeout(5):
+        for _ in range(40):
+            assert await outcome(ledger, "lost") != "lost"
+            await asyncio.sleep(0.01)
+    assert 3 <= files.log.count("create") <= 9
+    files.forgive()
+    await until_healthy(ledger)
+    await ledger.record(event("after"))
+    await ledger.close()
+    assert_sound(tmp_path, ["after"])
+
+
+async def test_the_first_failure_after_a_durable_record_is_met_at_once(tmp_path: Path) -> None:
+    """However long the tries have come to be apart."""
+    files = FaultyFiles()
+    ledger = writer(tmp_path, files=files, limits=WriterLimits(retry_seconds=60))
+    await ledger.open()
+    for number in range(3):
+        files.fail("write", errno.ENOSPC)
+        assert await outcome(ledger, "lost") != "lost"
+        await until_healthy(ledger)
+        await ledger.record(event(f"e{number}"))
+    await ledger.close()
+    assert_sound(tmp_path, ["e0", "e1", "e2"])
+
+
 @pytest.mark.parametrize("operation", ["create", "write", "fdatasync", "sync_directory"])
 async def test_a_failure_during_rotation_loses_nothing_acknowledged(tmp_path: Path, operation: str) -> None:
     """Whichever step of opening the next segment fails."""
