@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from authz.bundle import OpaMissingError
 from authz.policy import BuildError
 from authz.policy import build as build_bundle
 
@@ -21,10 +22,13 @@ def policy() -> None:
 @click.option("--opa", type=click.Path(path_type=Path), help="The opa program; found on PATH if not stated.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def build(source: Path, output: Path, opa: Path | None, as_json: bool) -> None:
-    """Build the policy in SOURCE into one bundle; exit 1 if it breaks the contract."""
+    """Build the policy in SOURCE into one bundle; exit 1 if it breaks the contract, 3 without an opa to build it."""
     try:
         report = build_bundle(source, output, opa)
     except BuildError as error:
         click.echo(str(error), err=True)
         sys.exit(1)
+    except OpaMissingError as error:
+        click.echo(str(error), err=True)
+        sys.exit(3)
     click.echo(msgspec.json.encode(report) if as_json else str(report))

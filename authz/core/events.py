@@ -6,7 +6,12 @@ from msgspec import Struct
 
 from authz.core.model import UnverifiedClaims
 
-Category = Literal["auth", "security", "user", "admin", "memory", "resource", "ws", "api", "system", "policy", "audit"]
+Category = Literal[
+    "auth", "security", "user", "admin", "memory", "ai", "calendar", "care", "photos", "resource", "ws", "api",
+    "system", "policy", "audit",
+]  # fmt: skip
+"""The first part of a type's name."""
+
 Severity = Literal["info", "warning", "error", "critical"]
 
 
@@ -50,6 +55,17 @@ EVENT_TYPES: dict[str, EventType] = {
     "memory.accessed": EventType("memory", "info", ("subject",), reportable=True),
     "memory.modified": EventType("memory", "info", ("subject",), reportable=True),
     "memory.searched": EventType("memory", "info", ("subject",), reportable=True),
+    "user.changed": EventType("user", "warning", ("subject",), reportable=True),
+    "ai.chat": EventType("ai", "info", ("subject",), reportable=True),
+    "ai.voice": EventType("ai", "info", ("subject",), reportable=True),
+    "ai.personalization_changed": EventType("ai", "info", ("subject",), reportable=True),
+    "calendar.accessed": EventType("calendar", "info", ("subject",), reportable=True),
+    "calendar.modified": EventType("calendar", "info", ("subject",), reportable=True),
+    "calendar.shared": EventType("calendar", "info", ("subject",), reportable=True),
+    "care.accessed": EventType("care", "info", ("subject",), reportable=True),
+    "photos.accessed": EventType("photos", "info", ("subject",), reportable=True),
+    "photos.modified": EventType("photos", "info", ("subject",), reportable=True),
+    "photos.shared": EventType("photos", "info", ("subject",), reportable=True),
     "resource.accessed": EventType("resource", "info", ("subject",), reportable=True),
     "resource.modified": EventType("resource", "info", ("subject",), reportable=True),
     "resource.shared": EventType("resource", "info", ("subject",), reportable=True),

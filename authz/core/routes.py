@@ -9,9 +9,10 @@ Treatment = Literal["hash", "clear", "drop"]
 
 
 class Parameter(Struct, frozen=True):
-    """What the catalogue says of one path parameter."""
+    """What the catalogue says of one path parameter; holders of a scope in `or_any_of` need not be its owner."""
 
     record: Treatment = "hash"
+    or_any_of: tuple[str, ...] = ()
 
 
 class Route(Struct, frozen=True, kw_only=True):
@@ -32,8 +33,8 @@ class Route(Struct, frozen=True, kw_only=True):
 
     @property
     def scopes(self) -> tuple[str, ...]:
-        """Every scope the route names."""
-        return self.all_of + self.any_of
+        """Every scope that can let a request through it."""
+        return self.all_of + self.any_of + tuple(s for each in self.params.values() for s in each.or_any_of)
 
 
 class RouteMatch(NamedTuple):
@@ -44,7 +45,10 @@ class RouteMatch(NamedTuple):
 
 
 class _Node:
-    """One position in a template; literals are looked up before the parameter, the parameter before the rest."""
+    """One position in a template; literals are looked up before the parameter, the parameter before the rest.
+
+    `routes`: those that end here, by host (None: any) and method.
+    """
 
     __slots__ = ("literals", "parameter", "rest", "routes")
 
@@ -52,7 +56,7 @@ class _Node:
         self.literals: dict[str, _Node] = {}
         self.parameter: _Node | None = None
         self.rest: _Node | None = None
-        self.routes: dict[str, list[Route]] = {}
+        self.routes: dict[str | None, dict[str, Route]] = {}
 
 
 class RouteTable:
@@ -67,26 +71,33 @@ class RouteTable:
             _insert(self._root, route)
 
     def match(self, method: str, segments: tuple[str, ...], host: str | None = None) -> RouteMatch | None:
-        """The route of a request; HEAD is judged as GET where no HEAD route is declared."""
-        found = self._find(method, segments, host)
-        if found is None and method == "HEAD":
-            return self._find("GET", segments, host)
-        return found
+        """The route of a request: the most literal template that fits the path decides, whatever the method.
+
+        Falling through to a less literal one would hand a method that nobody declared there to the wrong rule. HEAD
+        is judged as GET where no HEAD route is declared.
+        """
+        declared = self._declared(segments, host)
+        route = declared.get(method) or (declared.get("GET") if method == "HEAD" else None)
+        return None if route is None else RouteMatch(route, _parameters(route.path, segments))
 
     def methods(self, segments: tuple[str, ...], host: str | None = None) -> frozenset[str]:
         """The methods under which the path is known."""
-        return frozenset(r.method for leaf in _leaves(self._root, segments, 0) for r in _hosted(leaf, None, host))
+        return frozenset(self._declared(segments, host))
 
     def by_template(self, method: str, path: str, host: str | None = None) -> Route | None:
         """The route declared with exactly this template, for this host or for any; HEAD as in `match`."""
         found = self._by_template.get((method, path, host)) or self._by_template.get((method, path, None))
         return self.by_template("GET", path, host) if found is None and method == "HEAD" else found
 
-    def _find(self, method: str, segments: tuple[str, ...], host: str | None) -> RouteMatch | None:
+    def _declared(self, segments: tuple[str, ...], host: str | None) -> dict[str, Route]:
+        """The routes of the most literal template that fits, by method; one for this very host before one for any."""
         for leaf in _leaves(self._root, segments, 0):
-            for route in _hosted(leaf, method, host):
-                return RouteMatch(route, _parameters(route.path, segments))
-        return None
+            declared = leaf.routes.get(None, {})
+            if host is not None and host in leaf.routes:
+                declared = {**declared, **leaf.routes[host]}
+            if declared:
+                return declared
+        return {}
 
 
 def parameter_names(path: str) -> tuple[str, ...]:
@@ -116,9 +127,7 @@ def _insert(root: _Node, route: Route) -> None:
             node = node.parameter
         else:
             node = node.literals.setdefault(segment, _Node())
-    node.routes.setdefault(route.method, []).append(route)
-    # A route for this very host goes before one for any host.
-    node.routes[route.method].sort(key=lambda r: r.host is None)
+    node.routes.setdefault(route.host, {})[route.method] = route
 
 
 def _leaves(node: _Node, segments: tuple[str, ...], at: int) -> "list[_Node]":
@@ -135,11 +144,6 @@ def _leaves(node: _Node, segments: tuple[str, ...], at: int) -> "list[_Node]":
     if node.rest is not None and segment:
         leaves.append(node.rest)
     return leaves
-
-
-def _hosted(leaf: _Node, method: str | None, host: str | None) -> list[Route]:
-    methods = leaf.routes if method is None else (method,)
-    return [r for m in methods for r in leaf.routes.get(m, ()) if r.host is None or r.host == host]
 
 
 def _parameters(path: str, segments: tuple[str, ...]) -> dict[str, str]:

@@ -340,7 +340,7 @@ def test_a_catalogue_is_read_whole() -> None:
                 host="api.test",
                 all_of=("memory:read",),
                 event="memory.accessed",
-                params={"id": Parameter("clear")},
+                params={"id": Parameter("clear", ("admin:read",))},
             ),
         ),
         events=("memory.accessed",),
@@ -354,7 +354,7 @@ def test_a_catalogue_is_read_whole() -> None:
             host="api.test",
             all_of=("memory:read",),
             event="memory.accessed",
-            params={"id": Parameter("clear")},
+            params={"id": Parameter("clear", ("admin:read",))},
         ),
     )
 

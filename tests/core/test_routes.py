@@ -56,12 +56,14 @@ def test_a_literal_that_leads_nowhere_is_left_again() -> None:
     assert found(routes, "GET", "/a/b/d") == ("GET /{x}/b/d", {"x": "a"})
 
 
-def test_another_method_falls_through_to_the_next_route() -> None:
-    """Where the literal route does not take the method, the parameter route is asked."""
-    routes = table("POST /memory/search", "GET /memory/{id}")
-    assert found(routes, "GET", "/memory/search") == ("GET /memory/{id}", {"id": "search"})
+def test_another_method_does_not_fall_through() -> None:
+    """The most literal template decides for every method: what is not declared there is not allowed by a wider rule."""
+    routes = table("POST /memory/search", "GET /memory/{id}", "GET /{rest...}")
     assert found(routes, "POST", "/memory/search") == ("POST /memory/search", {})
-    assert found(routes, "DELETE", "/memory/search") is None
+    assert found(routes, "GET", "/memory/search") is None
+    assert found(routes, "HEAD", "/memory/search") is None
+    assert found(routes, "GET", "/memory/42") == ("GET /memory/{id}", {"id": "42"})
+    assert found(routes, "DELETE", "/memory/42") is None
 
 
 def test_the_rest_of_a_path_is_one_parameter() -> None:
@@ -108,10 +110,10 @@ def test_a_route_for_a_host_goes_before_one_for_any() -> None:
 
 
 def test_methods_are_those_under_which_the_path_is_known() -> None:
-    """`methods` lists the methods of every route that fits the path and the host."""
-    routes = table("POST /memory/search", "GET /memory/{id}", "PUT /memory/{rest...}", "DELETE /memory/x a.test")
-    assert routes.methods(("memory", "search")) == {"POST", "GET", "PUT"}
-    assert routes.methods(("memory", "x"), "a.test") == {"GET", "PUT", "DELETE"}
+    """`methods` lists the methods of the most literal template that fits the path and the host."""
+    routes = table("POST /memory/search", "GET /memory/{id}", "PUT /memory/{id}", "DELETE /memory/x a.test")
+    assert routes.methods(("memory", "search")) == {"POST"}
+    assert routes.methods(("memory", "x"), "a.test") == {"DELETE"}
     assert routes.methods(("memory", "x"), "b.test") == {"GET", "PUT"}
     assert routes.methods(("nothing",)) == frozenset()
 
@@ -208,14 +210,12 @@ def fits(template: str, segments: tuple[str, ...]) -> bool:
     return long_enough and all(bool(segment) if part.startswith("{") else part == segment for part, segment in pairs)
 
 
-def by_hand(routes: list[Route], method: str, segments: tuple[str, ...], host: str | None) -> Route | None:
-    """The most literal route that fits, a route for this very host before one for any; HEAD as GET."""
-    fitting = [
-        each for each in routes if each.method == method and each.host in (None, host) and fits(each.path, segments)
-    ]
-    if not fitting and method == "HEAD":
-        return by_hand(routes, "GET", segments, host)
-    return min(fitting, key=lambda each: (kinds(each.path), each.host is None), default=None)
+def by_hand(routes: list[Route], segments: tuple[str, ...], host: str | None) -> dict[str, Route]:
+    """The routes of the most literal template that fits, by method; one for this very host before one for any."""
+    fitting = [each for each in routes if each.host in (None, host) and fits(each.path, segments)]
+    best = min((kinds(each.path) for each in fitting), default=())
+    chosen = sorted((each for each in fitting if kinds(each.path) == best), key=lambda each: each.host is not None)
+    return {each.method: each for each in chosen}
 
 
 @many
@@ -226,18 +226,14 @@ def test_the_table_agrees_with_trying_every_route(
     """For any unambiguous table the match is the one found by trying every route by hand."""
     assume(not ambiguous(routes))
     built = RouteTable(tuple(routes))
+    declared = by_hand(routes, segments, host)
     for method in ("GET", "HEAD", "POST", "PUT"):
-        expected = by_hand(routes, method, segments, host)
+        expected = declared.get(method) or (declared.get("GET") if method == "HEAD" else None)
         match = built.match(method, segments, host)
         assert (match.route if match else None) == expected
         if match:
             assert set(match.params) == set(parameter_names(match.route.path))
-    assert built.methods(segments, host) == {
-        method
-        for method in ("GET", "HEAD", "POST")
-        for each in routes
-        if each.method == method and each.host in (None, host) and fits(each.path, segments)
-    }
+    assert built.methods(segments, host) == set(declared)
 
 
 @many
