@@ -27,7 +27,6 @@ from authz.config import (
     starter,
 )
 from authz.core import ConfigurationError
-from authz.identity import IssuerSettings as VerifierSettings
 from authz.identity import check_issuers
 
 DIGEST = "0123456789abcdef" * 4
@@ -435,11 +434,7 @@ def test_the_starter_starts(file: Path) -> None:
     ]
 
 
-def test_issuers_are_what_the_verifier_takes(file: Path) -> None:
-    """Every setting of an issuer that the verifier knows can be configured, with the same default."""
-    ours = {field.name: field.default for field in msgspec.structs.fields(IssuerSettings)}
-    verifiers = {field.name: field.default for field in msgspec.structs.fields(VerifierSettings)}
-    assert ours == verifiers
+def test_the_starters_issuers_can_be_used(file: Path) -> None:
+    """The issuer to start from is one that the verifier accepts."""
     file.write_text(starter())
-    issuers = tuple(msgspec.convert(each, VerifierSettings, from_attributes=True) for each in load(file, {}).issuers)
-    check_issuers(issuers)
+    check_issuers(load(file, {}).issuers)
