@@ -90,10 +90,11 @@ def _read(path: Path, files: Files) -> bytes:
 
 
 def _counted(data: bytes) -> int:
-    """How many bytes count: up to the last LF, or up to the line with a hole in the last group."""
+    """How many bytes count: up to the last LF, or up to the line with a hole in the last group.
+
+    A whole segment_close after the hole proves nothing: it may be of that group too.
+    """
     end = data.rfind(b"\n") + 1
-    if b'"type":"audit.segment_close"' in data[data.rfind(b"\n", 0, max(end - 1, 0)) + 1 : end]:
-        return end
     hole = data.find(b"\0", max(0, end - GROUP_BYTES), end)
     return end if hole < 0 else data.rfind(b"\n", 0, hole) + 1
 

@@ -127,13 +127,31 @@ async def test_damage_is_no_crash(tmp_path: Path) -> None:
     assert [(issue.kind, issue.segment, issue.line) for issue in issues] == [("chain_broken", "000000000001.jsonl", 3)]
 
 
-async def test_a_hole_in_an_orderly_closed_segment_is_damage(tmp_path: Path) -> None:
-    """No power was lost after a segment_close: NUL bytes there were put there."""
+async def test_a_hole_before_a_segment_close_is_what_power_loss_leaves_too(tmp_path: Path) -> None:
+    """The last group held the segment_close, and only its end was written out."""
     await life(tmp_path, "a", "b")
+    segment = last_segment(tmp_path)
+    data = segment.read_bytes()
+    at = data.index(b'"id":"b"')
+    rewrite(segment, data[:at] + b"\0" * 50 + data[at + 50 :])
+    found = await life(tmp_path, "c")
+    assert (found.damage, found.ignored_bytes > 0) == ((), True)
+    assert ids(tmp_path) == ["a", "c"]
+    assert verify(tmp_path).issues == ()
+
+
+async def test_a_hole_far_from_the_end_is_damage(tmp_path: Path) -> None:
+    """More than one group was durable after it: power loss cannot have left it."""
+    ledger = writer(tmp_path)
+    await ledger.open()
+    await ledger.record(event("a"))
+    for _ in range(2):
+        await ledger.record_all([event("x", pad="x" * 50_000) for _ in range(12)])
+    await ledger.close()
     data = last_segment(tmp_path).read_bytes()
     rewrite(last_segment(tmp_path), data.replace(b'"id":"a"', b'"id":"\0"'))
     found = await life(tmp_path, "c")
-    assert len(found.damage) == 1
+    assert (len(found.damage), found.ignored_bytes) == (1, 0)
     assert {issue.kind for issue in verify(tmp_path).issues} == {"chain_broken", "record_unreadable"}
 
 
