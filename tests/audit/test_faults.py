@@ -150,6 +150,21 @@ async def test_the_first_failure_after_a_durable_record_is_met_at_once(tmp_path:
     assert_sound(tmp_path, ["e0", "e1", "e2"])
 
 
+async def test_what_failed_does_not_wait_any_longer(tmp_path: Path) -> None:
+    """A queue that was full when the disk failed is empty afterwards, in records and in bytes."""
+    files = FaultyFiles()
+    ledger = writer(tmp_path, files=files, limits=WriterLimits(pending_bytes=500, retry_seconds=0.01))
+    await ledger.open()
+    files.fail("write", errno.EIO)
+    results = await asyncio.gather(*(outcome(ledger, name) for name in "abc"))
+    assert set(results) == {"The record is not durable: [Errno 5] EIO"}
+    assert ledger.pending == 0
+    await until_healthy(ledger)
+    await asyncio.gather(*(ledger.record(event(name)) for name in "def"))
+    await ledger.close()
+    assert_sound(tmp_path, ["d", "e", "f"])
+
+
 @pytest.mark.parametrize("operation", ["create", "write", "fdatasync", "sync_directory"])
 async def test_a_failure_during_rotation_loses_nothing_acknowledged(tmp_path: Path, operation: str) -> None:
     """Whichever step of opening the next segment fails."""
