@@ -48,7 +48,8 @@ class Stop:
     seal: bool = False
 
 
-Item = bytes | Open | Rotate | Stop
+Item = list[bytes] | Open | Rotate | Stop
+"""Records of one turn of the loop, in order, or a command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,30 +131,29 @@ class Committer:
 
     def _take(self, item: Item) -> None:
         match item:
-            case bytes():
+            case list():
                 self._commit(item)
             case Open():
                 self._open()
             case Rotate():
                 self._rotate(item)
 
-    def _commit(self, line: bytes) -> None:
-        """One group: this record and what waits behind it, in one write and one fdatasync."""
+    def _commit(self, lines: list[bytes]) -> None:
+        """One group: these records and what waits behind them, in one write and one fdatasync."""
         segment = self._segment
         if segment is None:
             return  # chained to a record that was lost; its caller has been told
-        lines, size = [line], len(line)
+        group, size = list(lines), sum(map(len, lines))
         while not self._queue.empty():
             item = self._queue.get()
-            if not isinstance(item, bytes) or size + len(item) + len(lines) >= GROUP_BYTES:
+            if not isinstance(item, list) or size + sum(map(len, item)) + len(group) + len(item) > GROUP_BYTES:
                 self._held = item
                 break
-            lines.append(item)
-            size += len(item)
-        lines.append(b"")
-        segment.append(b"\n".join(lines))
-        self._last_line = lines[-2]
-        self._report(Committed(len(lines) - 1, size))
+            group += item
+            size += sum(map(len, item))
+        segment.append(b"\n".join((*group, b"")))
+        self._last_line = group[-1]
+        self._report(Committed(len(group), size))
 
     def _open(self) -> None:
         """The first time what counts is read from disk; after a failure it is what was reported as committed."""

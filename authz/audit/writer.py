@@ -1,7 +1,9 @@
 """The writer of one stream: many concurrent callers, one group commit after another.
 
 The event loop encodes, numbers and chains; a thread of its own writes and makes durable. While one fdatasync runs the
-next group forms, so there is no waiting for company. The two halves share one queue and nothing else.
+next group forms, so there is no waiting for company. The two halves share one queue and nothing else; what comes up in
+one turn of the loop is handed over together at its end, because each waking of the thread costs both a fight for the
+interpreter.
 """
 
 import asyncio
@@ -17,7 +19,7 @@ from authz.audit.committer import Committed, Committer, Failed, Item, Open, Open
 from authz.audit.files import Files
 from authz.audit.pending import Pending
 from authz.audit.record import Chain
-from authz.audit.recovery import Recovery
+from authz.audit.recovery import GROUP_BYTES, Recovery
 from authz.audit.segment import SegmentClose, ledger_event, segment_name, segment_open
 from authz.core import AuditUnavailableError, Clock, Event
 
@@ -39,6 +41,10 @@ class WriterLimits:
     retry_seconds: float = 0.05
     retry_most_seconds: float = 5.0
     stall_seconds: float = 5.0
+
+
+_TURN_BYTES = GROUP_BYTES // 4
+"""A turn with more than this is handed over in parts, so that a group keeps its bound."""
 
 
 @dataclass(slots=True)
@@ -88,6 +94,9 @@ class LedgerWriter:
         self._on_health = on_health
         self._pending = Pending(self._limits.pending_records, self._limits.pending_bytes)
         self._queue: SimpleQueue[Item] = SimpleQueue()
+        self._turn: list[bytes] = []
+        """Chained in this turn of the loop and not yet handed over."""
+        self._turn_bytes = 0
         self._committer = Committer(directory, stream, self._queue, self._tell, clock=clock, files=files or Files())
         self._loop: asyncio.AbstractEventLoop
         self._opened: asyncio.Future[None]
@@ -177,7 +186,7 @@ class LedgerWriter:
         else:
             self._failure = "it is closed"
             self._close_segment(chain, reason, ended)
-        self._queue.put(Stop(seal=True))
+        self._command(Stop(seal=True))
         await asyncio.shield(self._stopped)
         await ended
 
@@ -202,8 +211,23 @@ class LedgerWriter:
         if not self._pending:
             self._progress_at = self._clock.elapsed()
         self._pending.add(len(line), ack)
-        self._queue.put(line)
         self._current.length += len(line) + 1
+        if not self._turn:
+            self._loop.call_soon(self._end_turn)
+        self._turn.append(line)
+        self._turn_bytes += len(line)
+        if self._turn_bytes >= _TURN_BYTES:
+            self._end_turn()
+
+    def _end_turn(self) -> None:
+        if self._turn:
+            self._queue.put(self._turn)
+            self._turn, self._turn_bytes = [], 0
+
+    def _command(self, command: Open | Rotate | Stop) -> None:
+        """Commands keep their place among the records."""
+        self._end_turn()
+        self._queue.put(command)
 
     def _close_segment(self, chain: Chain, reason: str, ack: "asyncio.Future[None] | None" = None) -> None:
         records = chain.seq + 2 - self._current.first_seq
@@ -217,7 +241,7 @@ class LedgerWriter:
         line = chain.append(segment_open(self.stream, "rotate", finished.name, finished.length))
         name = segment_name(chain.seq)
         self._pending.add(len(line))
-        self._queue.put(Rotate(name, line))
+        self._command(Rotate(name, line))
         self._enter(chain, name, len(line) + 1)
 
     def _enter(self, chain: Chain, name: str, length: int) -> None:
@@ -270,7 +294,7 @@ class LedgerWriter:
         """Each try leaves a segment on disk if it works: a disk that takes those but no records must not be filled."""
         delay_seconds, limits = self._retry_after_seconds, self._limits
         self._retry_after_seconds = min(max(2 * delay_seconds, limits.retry_seconds), limits.retry_most_seconds)
-        self._retry = self._loop.call_later(delay_seconds, self._queue.put, Open())
+        self._retry = self._loop.call_later(delay_seconds, self._command, Open())
 
     def disown(self) -> None:
         """In a forked child: there is no writer thread here and no right to the stream. The parent goes on."""

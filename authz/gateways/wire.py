@@ -55,6 +55,7 @@ class Provenance(TypedDict, total=False):
 _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 """W3C Trace Context, version 00; IDs of zeros only are invalid."""
 
+_PLAIN = re.compile(r"[A-Za-z0-9_.:@-]*")
 _BEARER = "bearer "
 _TITLES = {400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed"}
 _TITLES |= {413: "Content Too Large", 429: "Too Many Requests", 503: "Service Unavailable"}
@@ -97,6 +98,8 @@ def identity_headers(decision: Decision) -> dict[str, str]:
 
 def printable(text: str) -> str:
     """A text fit for a header: visible ASCII as it is, all else, and `%` and `,`, percent-encoded as UTF-8."""
+    if _PLAIN.fullmatch(text):
+        return text
     return quote(text, safe="!\"#$&'()*+-./:;<=>?@[\\]^_`{|}~", errors="replace")
 
 

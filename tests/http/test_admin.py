@@ -1,5 +1,6 @@
 """The admin listener: open where it says so, guarded by the policy everywhere else, and every use recorded."""
 
+import asyncio
 import hashlib
 from pathlib import Path
 
@@ -19,7 +20,9 @@ GUARDED = {
 async def test_health_and_readiness_are_open(running: Running) -> None:
     """/healthz says that it lives, /readyz check by check whether it can decide."""
     health = await running.send("GET", f"{running.admin}/healthz")
-    ready = await running.send("GET", f"{running.admin}/readyz")
+    async with asyncio.timeout(10):
+        while (ready := await running.send("GET", f"{running.admin}/readyz")).status != 200:
+            await asyncio.sleep(0.02)
 
     assert (health.status, health.body) == (200, {"status": "ok"})
     assert (ready.status, ready.body["ready"], sorted(ready.body["checks"])) == (
