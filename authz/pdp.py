@@ -164,11 +164,11 @@ class Pdp:
         """Record `system.shutdown`, seal the ledger and stop everything. A ledger in trouble does not hold it up."""
         for task in self._tasks:
             task.cancel()
-        try:
-            await self.record("system.shutdown", {"reason": reason})
-        except (AuditUnavailableError, OverloadedError) as error:
-            structlog.get_logger("authz.pdp").error("shutdown_unrecorded", code=error.code)
-        await self._parts.writer.close(reason)
+        for step in (self.record("system.shutdown", {"reason": reason}), self._parts.writer.close(reason)):
+            try:
+                await step
+            except (AuditUnavailableError, OverloadedError) as error:
+                structlog.get_logger("authz.pdp").error("shutdown_unrecorded", code=error.code)
         await self._parts.verifier.close()
         await asyncio.to_thread(log.close)
 

@@ -345,3 +345,17 @@ async def test_callers_are_told_apart(start: Start) -> None:
         "token_missing",
         "token_missing",
     ]
+
+
+async def test_a_broken_ledger_does_not_hold_up_the_end(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shutting down with a ledger that takes nothing any more still ends, and stops verifying tokens."""
+    running = await start()
+
+    async def broken(_: object) -> None:
+        raise AuditUnavailableError("no space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(running.pdp._parts.writer, "record", broken)
+        await running.pdp.close("test")
+
+    assert running.pdp._parts.verifier.status() == ()
