@@ -1,15 +1,12 @@
 """Both listeners on their addresses, and their orderly end."""
 
 import asyncio
-import errno
-import socket
-from pathlib import Path
 from typing import NamedTuple
 
 from aiohttp import web
 
-from authz.config import split_address
 from authz.core import ConfigurationError
+from authz.http.addresses import listen
 from authz.http.admin import AdminListener
 from authz.http.callers import DEV_CALLERS, Callers
 from authz.http.decisions import DecisionListener
@@ -42,10 +39,10 @@ async def serve(pdp: Pdp) -> Listeners:
     admin_runner = await _runner(pdp, AdminListener(pdp).handle)
     runners = (decision_runner, admin_runner)
     try:
-        decision = await _listen(decision_runner, settings.listen, "listen")
-        admin = await _listen(admin_runner, settings.admin_listen, "admin_listen")
+        decision = await listen(decision_runner, settings.listen, "listen")
+        admin = await listen(admin_runner, settings.admin_listen, "admin_listen")
         if settings.admin.socket:
-            await _listen(admin_runner, f"unix:{settings.admin.socket}", "admin.socket")
+            await listen(admin_runner, f"unix:{settings.admin.socket}", "admin.socket")
     except ConfigurationError:
         await Listeners(runners, "", "").close()
         raise
@@ -63,37 +60,3 @@ async def _runner(pdp: Pdp, handler: Handler) -> web.ServerRunner:
     runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=_DRAIN_SECONDS)
     await runner.setup()
     return runner
-
-
-async def _listen(runner: web.ServerRunner, address: str, key: str) -> str:
-    place = split_address(address, key)
-    try:
-        if isinstance(place, Path):
-            return await _listen_unix(runner, place)
-        host, port = place
-        site = web.TCPSite(runner, host, port, backlog=1024)
-        await site.start()
-        return f"http://{_shown_host(host)}:{site.port}"
-    except OSError as error:
-        raise ConfigurationError(f"{key}: cannot listen on {address}: {error.strerror or error}") from None
-
-
-async def _listen_unix(runner: web.ServerRunner, path: Path) -> str:
-    await asyncio.to_thread(_clear, path)
-    await web.UnixSite(runner, path, backlog=1024).start()
-    await asyncio.to_thread(path.chmod, 0o600)
-    return f"unix:{path}"
-
-
-def _clear(path: Path) -> None:
-    """Remove the socket file of a process that is gone, which bind(2) would trip over; a live one is in use."""
-    if not path.is_socket():
-        return
-    with socket.socket(socket.AF_UNIX) as probe:
-        if probe.connect_ex(str(path)) == 0:
-            raise OSError(errno.EADDRINUSE, "another process listens there")
-    path.unlink()
-
-
-def _shown_host(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
