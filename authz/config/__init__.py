@@ -5,6 +5,7 @@ from authz.config.reference import reference, starter
 from authz.config.settings import (
     AdminSettings,
     AdminToken,
+    AnchorSettings,
     AuditSettings,
     CallerSettings,
     IssuerSettings,
@@ -13,11 +14,13 @@ from authz.config.settings import (
     PolicySettings,
     RequestSettings,
     Settings,
+    WitnessSettings,
 )
 
 __all__ = [
     "AdminSettings",
     "AdminToken",
+    "AnchorSettings",
     "AuditSettings",
     "CallerSettings",
     "IssuerSettings",
@@ -26,6 +29,7 @@ __all__ = [
     "PolicySettings",
     "RequestSettings",
     "Settings",
+    "WitnessSettings",
     "checked",
     "load",
     "reference",

@@ -63,6 +63,25 @@ class PolicySettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     deadline_seconds: Annotated[float, Meta(gt=0, le=1, description="Longest one evaluation may take.")] = 0.05
 
 
+class WitnessSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[[audit.witnesses]]`: somebody else who cosigns the node's checkpoint (docs/ledger.md)."""
+
+    url: Annotated[
+        str, Meta(min_length=1, description="https URL in front of /add-checkpoint (http to loopback only).")
+    ]
+    key: Annotated[str, Meta(min_length=1, description="Its verifier key, NAME+HASH+KEY: no other one counts.")]
+
+
+class AnchorSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[[audit.anchors]]`: a place elsewhere to which the node's checkpoint is copied."""
+
+    to: Annotated[
+        str, Meta(min_length=1, description="`file:/DIRECTORY`, or an https URL to PUT below (http to loopback only).")
+    ]
+    every_seconds: Annotated[int, Meta(ge=1, le=86_400, description="Least time between two copies.")] = 60
+    token_file: Annotated[str | None, Meta(description="File with a bearer token for the URL.")] = None
+
+
 class AuditSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`[audit]`."""
 
@@ -76,6 +95,8 @@ class AuditSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     segment_bytes: Annotated[int, Meta(ge=4096, description="A segment is sealed at this size.")] = 64 * 1024 * 1024
     segment_seconds: Annotated[int, Meta(ge=1, description="A segment is sealed at this age.")] = 3600
     queue_records: Annotated[int, Meta(ge=1, description="Records that may wait for the disk; more is 503.")] = 20_000
+    witnesses: Annotated[tuple[WitnessSettings, ...], Meta(description="Who else cosigns the node's checkpoint.")] = ()
+    anchors: Annotated[tuple[AnchorSettings, ...], Meta(description="Where the node's checkpoint is copied to.")] = ()
 
 
 class AdminToken(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
