@@ -1,17 +1,21 @@
 """What counts in each segment of a stream: the segment after it says so, and the last one counts while it is whole."""
 
-import os
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from authz.audit.frames import DamagedFileError
 from authz.audit.record import MAX_RECORD_BYTES, Header, read_header
 from authz.audit.segment import SegmentOpen, read_segment_open, segment_names
+from authz.audit.stored import open_segment, segment_bytes
 
 
 class Extent(NamedTuple):
     """One segment. `counted_bytes` is a statement of the next one, or `size_bytes` where there is none.
 
+    `path`: of the raw file, also where the segment is compressed; `size_bytes`: uncompressed, and where that cannot
+    be known because the compressed file is damaged, what counts.
     `begun`: its first line is complete; a segment is without one while it is opened, or when that was cut short.
     `header` and `opening` are those of the first record; None when that is no segment_open or cannot be read.
     """
@@ -29,21 +33,28 @@ def extents(directory: Path) -> list[Extent]:
     found: list[Extent] = []
     for name in reversed(segment_names(directory)):
         path = directory / name
+        after = found[-1].opening if found else None
+        stated = after.previous_bytes if after is not None and after.previous_segment == name else None
         try:
-            size = path.stat().st_size
+            size = _size(path, stated or 0)
         except FileNotFoundError:
             continue
         begun, header, opening = _first_record(path)
-        after = found[-1].opening if found else None
-        counted = after.previous_bytes if after is not None and after.previous_segment == name else size
-        found.append(Extent(path, size, counted, begun, header, opening))
+        found.append(Extent(path, size, size if stated is None else stated, begun, header, opening))
     return found[::-1]
+
+
+def _size(path: Path, damaged_bytes: int) -> int:
+    try:
+        return segment_bytes(path)
+    except DamagedFileError:
+        return damaged_bytes
 
 
 def _first_record(path: Path) -> tuple[bool, Header | None, SegmentOpen | None]:
     begun = False
     try:
-        with path.open("rb") as file:
+        with open_segment(path, io.DEFAULT_BUFFER_SIZE) as file:
             line = file.readline(MAX_RECORD_BYTES + 1)
         begun = len(line) > MAX_RECORD_BYTES or line.endswith(b"\n")
         return begun, read_header(line), read_segment_open(line)
@@ -54,7 +65,7 @@ def _first_record(path: Path) -> tuple[bool, Header | None, SegmentOpen | None]:
 def lines_forward(path: Path, end: int) -> Iterator[bytes]:
     """The lines of a segment up to `end` bytes, each with its LF; the last one is without, if it is cut. OSError."""
     offset = 0
-    with path.open("rb", buffering=1 << 20) as file:
+    with open_segment(path) as file:
         for line in file:
             offset += len(line)
             if offset > end:
@@ -69,12 +80,12 @@ def lines_backward(path: Path, end: int, block_bytes: int = 1 << 18) -> Iterator
 
     Only one block is in memory at a time.
     """
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
+    with open_segment(path, io.DEFAULT_BUFFER_SIZE) as file:
         rest: bytes | None = None  # the end of a line whose beginning is in an earlier block; None: not complete
         while end > 0:
             start = max(0, end - block_bytes)
-            head, *lines = os.pread(fd, end - start, start).split(b"\n")
+            file.seek(start)
+            head, *lines = file.read(end - start).split(b"\n")
             end = start
             if lines:
                 if rest is not None:
@@ -87,5 +98,3 @@ def lines_backward(path: Path, end: int, block_bytes: int = 1 << 18) -> Iterator
                 rest = head + rest
         if rest is not None:
             yield rest
-    finally:
-        os.close(fd)

@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 from authz.audit.files import Files
 from authz.audit.record import ORIGIN, PREV, chain_hash, microseconds, read_header
 from authz.audit.segment import first_seq, segment_names, set_aside
+from authz.audit.stored import open_segment
 
 GROUP_BYTES: Final = 1 << 20
 """Most that is written between two fdatasyncs, and so the most in which power loss can leave holes."""
@@ -80,8 +81,15 @@ def _recover_segment(path: Path, files: Files) -> Recovery | None:
 
 
 def _read(path: Path, files: Files) -> bytes:
-    """The whole segment. Adopted lines must not be lost later: they go to the device before anything chains to them."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    """The whole segment. Adopted lines must not be lost later: they go to the device before anything chains to them.
+
+    A compressed one was made durable before its raw file was removed.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        with open_segment(path) as file:
+            return file.read()
     try:
         files.fdatasync(fd)
     finally:

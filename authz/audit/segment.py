@@ -26,7 +26,7 @@ SEALED_MODE: Final = 0o440
 
 Reason = Literal["start", "rotate", "recover"]
 
-_NAME: Final = re.compile(r"[0-9]{12}\.jsonl")
+_NAME: Final = re.compile(r"([0-9]{12}\.jsonl)(?:\.zst)?")
 _VOID: Final = re.compile(r"[0-9]{12}\.void(-[0-9]+)?")
 _STREAM: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
@@ -115,8 +115,9 @@ def first_seq(name: str) -> int:
 
 
 def segment_names(directory: Path) -> list[str]:
-    """The names of a stream's segments, oldest first."""
-    return sorted(path.name for path in directory.iterdir() if _NAME.fullmatch(path.name))
+    """The names of a stream's segments, oldest first: always that of the raw file, also where it is compressed."""
+    found = (_NAME.fullmatch(path.name) for path in directory.iterdir())
+    return sorted({name[1] for name in found if name is not None})
 
 
 def void_names(directory: Path) -> list[str]:
@@ -161,6 +162,7 @@ class Segment:
 
     def __init__(self, path: Path, fd: int, files: Files) -> None:
         self.path = path
+        self.first_seq = first_seq(path.name)
         self.length = 0
         self._fd = fd
         self._files = files
