@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
+from authz.audit.durable import Mark, MarkWriter
 from authz.audit.files import Files
 from authz.audit.lock import StreamLock
 from authz.audit.record import Chain
@@ -18,6 +19,7 @@ from authz.audit.segment import (
     SEALED_MODE,
     Reason,
     Segment,
+    first_seq,
     make_directory,
     segment_name,
     segment_names,
@@ -78,11 +80,18 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
+class Marked:
+    """Report: why the durable mark cannot be written, or None now that it can be again. No record is lost by it."""
+
+    failure: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Stopped:
     """Report: the stream is free and the thread is about to end."""
 
 
-Report = Opened | Committed | Failed | Stopped
+Report = Opened | Committed | Failed | Marked | Stopped
 
 
 class Committer:
@@ -108,6 +117,9 @@ class Committer:
         self._segment: Segment | None = None
         self._tail: Tail | None = None
         self._last_line = b""
+        self._last_seq = 0
+        self._mark = MarkWriter(self._directory, files)
+        self._mark_failure: str | None = None
         self._held: Item | None = None
         """Taken from the queue and not yet done: it must outlive a failure of the group before it."""
 
@@ -153,6 +165,8 @@ class Committer:
             size += sum(map(len, item))
         segment.append(b"\n".join((*group, b"")))
         self._last_line = group[-1]
+        self._last_seq += len(group)
+        self._mark_durable(segment)
         self._report(Committed(len(group), size))
 
     def _open(self) -> None:
@@ -196,6 +210,14 @@ class Committer:
     def _begin(self, name: str, first_line: bytes) -> None:
         self._segment = Segment.create(self._directory / name, first_line, self._files)
         self._last_line = first_line
+        self._last_seq = first_seq(name)
+        self._mark_durable(self._segment)
+
+    def _mark_durable(self, segment: Segment) -> None:
+        self._mark.write(Mark(segment.first_seq, segment.length, self._last_seq))
+        if self._mark.failure != self._mark_failure:
+            self._mark_failure = self._mark.failure
+            self._report(Marked(self._mark_failure))
 
     def _poison(self, error: Exception) -> None:
         """Never write to the segment again, nor sync it: remember what counts in it and let go."""
@@ -209,5 +231,6 @@ class Committer:
         if self._segment is not None:
             with suppress(OSError):
                 self._segment.seal() if seal else self._segment.abandon()
+        self._mark.close()
         if self._lock is not None:
             self._lock.release()

@@ -1,5 +1,6 @@
 """The file operations the ledger's promises rest on, as a port: tests inject the failures of real disks here."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -22,6 +23,15 @@ class Files:
         success while the data is gone.
         """
         os.fdatasync(fd)
+
+    def open_mark(self, path: Path) -> int:
+        """A small file to be overwritten in place, made if there is none, for its owner only."""
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def overwrite(self, fd: int, data: bytes) -> None:
+        """Put the data at the beginning of the file; it is not made durable."""
+        if os.pwrite(fd, data, 0) != len(data):
+            raise OSError(errno.EIO, "the system took only some of the bytes")
 
     def sync_directory(self, path: Path) -> None:
         """Return when the names in the directory are on the device."""

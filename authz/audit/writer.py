@@ -15,7 +15,19 @@ from os import register_at_fork
 from pathlib import Path
 from queue import SimpleQueue
 
-from authz.audit.committer import Committed, Committer, Failed, Item, Open, Opened, Report, Rotate, Stop, Stopped
+from authz.audit.committer import (
+    Committed,
+    Committer,
+    Failed,
+    Item,
+    Marked,
+    Open,
+    Opened,
+    Report,
+    Rotate,
+    Stop,
+    Stopped,
+)
 from authz.audit.files import Files
 from authz.audit.pending import Pending
 from authz.audit.record import Chain
@@ -89,6 +101,8 @@ class LedgerWriter:
         self.stream = stream
         self.recovery: Recovery | None = None
         """How the stream was found when it was last opened; `recovery.damage` is worth an alarm."""
+        self.mark_failure: str | None = None
+        """Why the durable mark cannot be written; None when it can. Records are durable all the same."""
         self._limits = limits or WriterLimits()
         self._clock = clock
         self._on_health = on_health
@@ -266,6 +280,8 @@ class LedgerWriter:
                 self._begin(report)
             case Failed():
                 self._fail(report.error)
+            case Marked():
+                self.mark_failure = report.failure
             case Stopped():
                 self._stopped.set_result(None)
 

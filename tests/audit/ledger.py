@@ -38,7 +38,7 @@ class StoppedClock:
 class FaultyFiles(Files):
     """A disk that fails where it is told to: `fail("fdatasync", errno.EIO)` makes the next call fail.
 
-    `log` holds the operations in order, `written` the sizes of the writes.
+    `log` holds the operations that make durable, in order, `written` the sizes of the writes.
     """
 
     def __init__(self) -> None:
@@ -61,6 +61,9 @@ class FaultyFiles(Files):
 
     def _enter(self, operation: str) -> None:
         self.log.append(operation)
+        self._fault(operation)
+
+    def _fault(self, operation: str) -> None:
         faults = self._faults.get(operation)
         code = faults.pop(0) if faults else None
         if code is not None:
@@ -80,6 +83,14 @@ class FaultyFiles(Files):
         time.sleep(self.sync_seconds)
         self._enter("fdatasync")
         super().fdatasync(fd)
+
+    def open_mark(self, path: Path) -> int:
+        self._fault("open_mark")
+        return super().open_mark(path)
+
+    def overwrite(self, fd: int, data: bytes) -> None:
+        self._fault("overwrite")
+        super().overwrite(fd, data)
 
     def sync_directory(self, path: Path) -> None:
         self._enter("sync_directory")

@@ -114,7 +114,7 @@ async def test_while_no_segment_can_be_opened_every_call_fails(tmp_path: Path) -
     assert [text for text in heard[1:-1] if text is None] == []
     assert len(heard) >= 6
     names = sorted(path.name for path in (tmp_path / STREAM).iterdir())
-    assert names == ["000000000001.jsonl", "000000000003.jsonl", "lock"]
+    assert names == ["000000000001.jsonl", "000000000003.jsonl", "durable", "lock"]
     assert_sound(tmp_path, ["before", "after"])
 
 
@@ -195,7 +195,7 @@ async def test_a_leftover_of_a_failed_rotation_does_not_block_its_name(tmp_path:
     await ledger.record(event("after"))
     await ledger.close()
     names = sorted(path.name for path in (tmp_path / STREAM).iterdir())
-    assert names == ["000000000001.jsonl", "000000000002.jsonl", "000000000002.void", "lock"]
+    assert names == ["000000000001.jsonl", "000000000002.jsonl", "000000000002.void", "durable", "lock"]
     assert [note.kind for note in verify(tmp_path).notes] == ["ignored_tail", "set_aside", "uncovered"]
     assert_sound(tmp_path, ["after"])
 
