@@ -6,7 +6,7 @@ from authz.tlog.cosignature import CosignerKey, CosignerSigner, cosignature_time
 from authz.tlog.entries import MAX_ENTRY_BYTES, entry_bundle, read_entry_bundle
 from authz.tlog.errors import CheckpointError, MalformedError, NoteError, ProofError, TileMissingError, TlogError
 from authz.tlog.keys import Verifier, VerifierKey, check_name
-from authz.tlog.merkle import EMPTY_ROOT, CompactRange, HashReader, leaf_hash, node_hash
+from authz.tlog.merkle import EMPTY_ROOT, CompactRange, HashReader, leaf_hash, leaf_hashes, node_hash
 from authz.tlog.note import (
     Note,
     Signature,
@@ -20,7 +20,8 @@ from authz.tlog.note import (
 from authz.tlog.proof import TlogProof, read_proof, verify_proof
 from authz.tlog.prove import consistency_proof, inclusion_proof, tree_root
 from authz.tlog.strict import HASH_BYTES, MAX_SIZE, read_base64, read_hash, read_number, write_base64
-from authz.tlog.tile_paths import TILE_WIDTH, TilePath, entries_path, read_tile_path, tile_path, tiles_for
+from authz.tlog.tile_paths import TILE_LEVELS, TILE_WIDTH, TilePath, entries_path, read_tile_path, tile_path, tiles_for
+from authz.tlog.tiled_tree import TiledTree
 from authz.tlog.tiles import TileReader, read_tile
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "HASH_BYTES",
     "MAX_ENTRY_BYTES",
     "MAX_SIZE",
+    "TILE_LEVELS",
     "TILE_WIDTH",
     "Checkpoint",
     "CheckpointError",
@@ -44,6 +46,7 @@ __all__ = [
     "TileMissingError",
     "TilePath",
     "TileReader",
+    "TiledTree",
     "TlogError",
     "TlogProof",
     "Verifier",
@@ -57,6 +60,7 @@ __all__ = [
     "entry_bundle",
     "inclusion_proof",
     "leaf_hash",
+    "leaf_hashes",
     "node_hash",
     "open_checkpoint",
     "open_note",

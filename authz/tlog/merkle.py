@@ -32,6 +32,12 @@ def leaf_hash(data: bytes) -> bytes:
     return sha256(b"\x00" + data).digest()
 
 
+def leaf_hashes(lines: Iterable[bytes]) -> list[bytes]:
+    """Hashes of many leaves."""
+    new = sha256
+    return [new(b"\x00" + line).digest() for line in lines]
+
+
 def node_hash(left: bytes, right: bytes) -> bytes:
     """Hash of an inner node over its two children."""
     return sha256(b"\x01" + left + right).digest()
@@ -42,6 +48,13 @@ def parents(hashes: Sequence[bytes]) -> list[bytes]:
     new = sha256
     pairs = iter(hashes)
     return [new(b"\x01" + left + right).digest() for left, right in zip(pairs, pairs, strict=True)]
+
+
+def perfect_root(hashes: Sequence[bytes]) -> bytes:
+    """Root over the hashes of a perfect subtree; their number is a power of two."""
+    while len(hashes) > 1:
+        hashes = parents(hashes)
+    return hashes[0]
 
 
 def fold(hashes: Sequence[bytes]) -> bytes:

@@ -17,6 +17,9 @@ from authz.tlog.strict import MAX_SIZE
 TILE_WIDTH: Final = 256
 """Hashes of a full tile, entries of a full bundle."""
 
+TILE_LEVELS: Final = 8
+"""Levels of the tree from one level of tiles to the next: 256 = 2**8."""
+
 _LEVEL = r"(?P<level>entries|[0-9]|[1-5][0-9]|6[0-3])"
 _INDEX = r"(?P<index>(?:x[0-9]{3}/){0,6}[0-9]{3})"
 _WIDTH = r"(?:\.p/(?P<width>[1-9][0-9]{0,2}))?"

@@ -2,15 +2,11 @@
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Final
 
 from authz.tlog.errors import MalformedError, ProofError, TileMissingError
-from authz.tlog.merkle import parents
+from authz.tlog.merkle import perfect_root
 from authz.tlog.strict import HASH_BYTES
-from authz.tlog.tile_paths import TILE_WIDTH, TilePath
-
-_TILE_LEVELS: Final = 8
-"""Levels of the tree from one level of tiles to the next: 256 = 2**8."""
+from authz.tlog.tile_paths import TILE_LEVELS, TILE_WIDTH, TilePath
 
 
 class TileReader:
@@ -29,15 +25,16 @@ class TileReader:
         """Raises ProofError for a subtree that is not in the tree, TileMissingError, MalformedError for a bad tile."""
         if level < 0 or index < 0 or (index + 1) << level > self._size:
             raise ProofError(f"a tree of {self._size} leaves has no complete subtree {index} at level {level}")
-        tile_level, height = divmod(level, _TILE_LEVELS)
+        tile_level, height = divmod(level, TILE_LEVELS)
         tile_index, start = divmod(index << height, TILE_WIDTH)
-        hashes = self._tile(tile_level, tile_index)[start : start + (1 << height)]
-        while len(hashes) > 1:
-            hashes = parents(hashes)
-        return hashes[0]
+        return perfect_root(self.tile(tile_level, tile_index)[start : start + (1 << height)])
+
+    def tile(self, level: int, index: int) -> list[bytes]:
+        """The hashes that a tile of this tree holds. Raises TileMissingError, MalformedError when they are too few."""
+        return self._tile(level, index)
 
     def _read(self, level: int, index: int) -> list[bytes]:
-        width = min(TILE_WIDTH, (self._size >> (_TILE_LEVELS * level)) - index * TILE_WIDTH)
+        width = min(TILE_WIDTH, (self._size >> (TILE_LEVELS * level)) - index * TILE_WIDTH)
         tile = TilePath(level, index, width)
         try:
             return read_tile(self._fetch(str(tile)), width)
