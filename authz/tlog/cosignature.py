@@ -10,8 +10,9 @@ from typing import Final, NamedTuple, Self
 
 from authz.tlog.checkpoint import Checkpoint
 from authz.tlog.errors import MalformedError
-from authz.tlog.keys import PrivateKey, check_name, key_id, read_key, verify_ed25519, write_key
+from authz.tlog.keys import check_name, key_id, read_key, verify_ed25519, write_key
 from authz.tlog.note import Signature, signature_line
+from authz.tlog.private_key import PrivateKey
 from authz.tlog.strict import MAX_SIZE
 
 COSIGNATURE: Final = 0x04

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from authz.tlog.errors import MalformedError, NoteError
-from authz.tlog.keys import PrivateKey, Verifier, VerifierKey, check_name
+from authz.tlog.keys import Verifier, VerifierKey, check_name
+from authz.tlog.private_key import PrivateKey
 from authz.tlog.strict import check_text, read_base64, read_text, write_base64
 
 MAX_SIGNATURES: Final = 100
@@ -63,11 +64,11 @@ class Signer(PrivateKey):
 def open_note(note: bytes, keys: Sequence[Verifier]) -> Note:
     """The text of a note that at least one of `keys` signed; signatures of other keys are set apart.
 
-    Raises MalformedError for what is no note, NoteError when none of the keys signed it or the signature of one of
-    them does not hold.
+    Raises MalformedError for what is no note, NoteError when none of the keys signed it, when the signature of one of
+    them does not hold, or when two of them have the same name and ID.
     """
     text, found = split_note(note)
-    known = {(key.name, key.key_id): key for key in keys}
+    known = _by_id(keys)
     verified, unverified = [], []
     for one in found:
         key = known.get((one.name, one.key_id))
@@ -80,6 +81,14 @@ def open_note(note: bytes, keys: Sequence[Verifier]) -> Note:
     if not verified:
         raise NoteError(f"not signed by {', '.join(key.name for key in keys) or 'any key, since none was given'}")
     return Note(text, tuple(verified), tuple(unverified))
+
+
+def _by_id(keys: Sequence[Verifier]) -> dict[tuple[str, bytes], Verifier]:
+    known: dict[tuple[str, bytes], Verifier] = {}
+    for key in keys:
+        if known.setdefault((key.name, key.key_id), key) != key:
+            raise NoteError(f"two keys of the name {key.name} have the ID {key.key_id.hex()}")
+    return known
 
 
 def split_note(note: bytes) -> tuple[str, tuple[Signature, ...]]:

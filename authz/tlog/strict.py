@@ -14,6 +14,7 @@ MAX_SIZE: Final = 2**63 - 1
 """Most leaves of a tree: what every implementation can count, Go's int64 among them."""
 
 _NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,18}")
+_NOT_TEXT: Final = re.compile(r"[\x00-\x09\x0b-\x1f\ud800-\udfff]")
 
 
 def read_number(text: str, what: str) -> int:
@@ -59,6 +60,5 @@ def read_text(data: bytes, what: str) -> str:
 
 def check_text(text: str, what: str) -> None:
     """Raises MalformedError for control characters other than LF, and for what has no UTF-8."""
-    for character in text:
-        if (character < " " and character != "\n") or "\ud800" <= character <= "\udfff":
-            raise MalformedError(f"{what}: the character {ord(character):#06x} is not allowed in it")
+    if (found := _NOT_TEXT.search(text)) is not None:
+        raise MalformedError(f"{what}: the character {ord(found[0]):#06x} is not allowed in it")

@@ -20,6 +20,7 @@ TILE_WIDTH: Final = 256
 TILE_LEVELS: Final = 8
 """Levels of the tree from one level of tiles to the next: 256 = 2**8."""
 
+_MOST_LEVEL: Final = 63
 _LEVEL = r"(?P<level>entries|[0-9]|[1-5][0-9]|6[0-3])"
 _INDEX = r"(?P<index>(?:x[0-9]{3}/){0,6}[0-9]{3})"
 _WIDTH = r"(?:\.p/(?P<width>[1-9][0-9]{0,2}))?"
@@ -33,6 +34,12 @@ class TilePath:
     level: int | None
     index: int
     width: int = TILE_WIDTH
+
+    def __post_init__(self) -> None:
+        """Raises MalformedError when there can be no such tile."""
+        level = 0 if self.level is None else self.level
+        if not (0 <= level <= _MOST_LEVEL and 0 <= self.index <= MAX_SIZE and 1 <= self.width <= TILE_WIDTH):
+            raise MalformedError(f"tile: there is none with level {level}, index {self.index}, width {self.width}")
 
     @property
     def full(self) -> "TilePath":
@@ -65,7 +72,7 @@ def read_tile_path(path: str) -> TilePath:
     level = None if found["level"] == "entries" else int(found["level"])
     index = int(found["index"].replace("x", "").replace("/", ""))
     tile = TilePath(level, index, int(found["width"] or TILE_WIDTH))
-    if str(tile) != path or index > MAX_SIZE:
+    if str(tile) != path:
         raise MalformedError(f"tile path: {path[:100]!r} is none")
     return tile
 

@@ -11,7 +11,10 @@ _CHUNK = 65_536
 
 
 class TiledTree:
-    """The right edge of a tree: of each level of tiles, the hashes of the last, unfilled one. Not safe across threads."""
+    """The right edge of a tree: of each level of tiles, the hashes in the last, unfilled one.
+
+    Not safe across threads.
+    """
 
     def __init__(self) -> None:
         self._size = 0
@@ -45,7 +48,7 @@ class TiledTree:
         return CompactRange(self._size, self._subtrees())
 
     def extend(self, leaves: Sequence[bytes]) -> dict[TilePath, bytes]:
-        """Add leaves by their hashes: the tiles that the grown tree has and the tree did not have, and their content."""
+        """Add leaves by their hashes. Gives the tiles that the tree did not have before, with their content."""
         since = self._size
         tiles: dict[TilePath, bytes] = {}
         for start in range(0, len(leaves), _CHUNK):

@@ -1,7 +1,7 @@
 """Reading tiles: the hashes of a tree for whoever makes proofs."""
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from authz.tlog.errors import MalformedError, ProofError, TileMissingError
 from authz.tlog.merkle import perfect_root
@@ -17,9 +17,8 @@ class TileReader:
     """
 
     def __init__(self, fetch: Callable[[str], bytes], size: int) -> None:
-        self._fetch = fetch
         self._size = size
-        self._tile = lru_cache(maxsize=64)(self._read)
+        self._tile = lru_cache(maxsize=64)(partial(_read, fetch, size))
 
     def subtree_root(self, level: int, index: int) -> bytes:
         """Raises ProofError for a subtree that is not in the tree, TileMissingError, MalformedError for a bad tile."""
@@ -33,19 +32,23 @@ class TileReader:
         """The hashes that a tile of this tree holds. Raises TileMissingError, MalformedError when they are too few."""
         return self._tile(level, index)
 
-    def _read(self, level: int, index: int) -> list[bytes]:
-        width = min(TILE_WIDTH, (self._size >> (TILE_LEVELS * level)) - index * TILE_WIDTH)
-        tile = TilePath(level, index, width)
-        try:
-            return read_tile(self._fetch(str(tile)), width)
-        except TileMissingError:
-            if tile == tile.full:
-                raise
-        return read_tile(self._fetch(str(tile.full)), TILE_WIDTH)[:width]
-
 
 def read_tile(data: bytes, width: int) -> list[bytes]:
     """The hashes of a tile. Raises MalformedError when they are not `width`."""
     if len(data) != width * HASH_BYTES:
         raise MalformedError(f"tile: {len(data)} bytes where {width} hashes belong")
     return [data[at : at + HASH_BYTES] for at in range(0, len(data), HASH_BYTES)]
+
+
+def _read(fetch: Callable[[str], bytes], size: int, level: int, index: int) -> list[bytes]:
+    """A tile of the tree of `size` leaves: as wide as it was at that size, or the beginning of the full one."""
+    width = 0 if level < 0 else min(TILE_WIDTH, (size >> TILE_LEVELS * level) - TILE_WIDTH * index)
+    if index < 0 or width < 1:
+        raise TileMissingError(f"a tree of {size} leaves has no tile {index} at level {level}")
+    tile = TilePath(level, index, width)
+    try:
+        return read_tile(fetch(str(tile)), width)
+    except TileMissingError:
+        if tile == tile.full:
+            raise
+    return read_tile(fetch(str(tile.full)), TILE_WIDTH)[:width]
