@@ -1,6 +1,7 @@
-"""HTTP: the decision listener and the admin listener."""
+"""HTTP: the decision listener, the admin listener, and the witness's."""
 
 from authz.http.app import Listeners, serve
 from authz.http.samples import sample_requests
+from authz.http.witness import RunningWitness, serve_witness
 
-__all__ = ["Listeners", "sample_requests", "serve"]
+__all__ = ["Listeners", "RunningWitness", "sample_requests", "serve", "serve_witness"]
