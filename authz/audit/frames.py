@@ -88,6 +88,10 @@ class _Frames(io.RawIOBase):
         """See io.IOBase."""
         return True
 
+    def fileno(self) -> int:
+        """See io.IOBase: of the compressed file."""
+        return self._file.fileno()
+
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
         """See io.IOBase."""
         start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._plain[-1]}[whence]
