@@ -4,6 +4,8 @@ import errno
 import os
 from pathlib import Path
 
+from authz.audit.device import ReadBack, read_back
+
 
 class Files:
     """The operating system's file operations. Every method raises OSError as the system does."""
@@ -32,6 +34,10 @@ class Files:
         """Put the data at the beginning of the file; it is not made durable."""
         if os.pwrite(fd, data, 0) != len(data):
             raise OSError(errno.EIO, "the system took only some of the bytes")
+
+    def read_back(self, path: Path) -> ReadBack:
+        """The file as it is on the device, where the file system lets one see that."""
+        return read_back(path)
 
     def sync_directory(self, path: Path) -> None:
         """Return when the names in the directory are on the device."""

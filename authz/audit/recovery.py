@@ -5,8 +5,8 @@ written (power loss). Both stay on disk as evidence and do not count. Complete l
 they had been acknowledged or not: the ledger may hold more than was delivered, never less. Anything else that does
 not fit is damage, not a crash: the stream goes on after it, and verification keeps naming it.
 
-The bytes are read through the page cache. After a failed fdatasync in a process that then died, the cache can show
-lines that are not on the device; reading the tail with O_DIRECT closes that and belongs in `_read`.
+The bytes are read past the page cache: after a failed fdatasync in a process that then died, the cache can show lines
+that are not on the device. Where the file system refuses that, the recovery says so (`past_cache`).
 """
 
 import os
@@ -14,6 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from authz.audit.device import ReadBack
 from authz.audit.files import Files
 from authz.audit.record import ORIGIN, PREV, chain_hash, microseconds, read_header
 from authz.audit.segment import first_seq, segment_names, set_aside
@@ -39,18 +40,23 @@ class Tail(NamedTuple):
 
 
 class Recovery(NamedTuple):
-    """What recovery found. `damage`: one sentence each, for the log; nothing in it stops the stream."""
+    """What recovery found. `damage`: one sentence each, for the log; nothing in it stops the stream.
+
+    `past_cache`: what was read is on the device; False where the file system allows ordinary reads only.
+    """
 
     tail: Tail
     ignored_bytes: int = 0
     set_aside: tuple[str, ...] = ()
     damage: tuple[str, ...] = ()
+    past_cache: bool = True
 
 
 def recover(directory: Path, files: Files) -> Recovery:
     """Find the end of the stream in `directory`. The caller holds the stream's lock.
 
-    Segments in which nothing counts are renamed out of the way. What counts is on the device when this returns.
+    No more is read than the last segment in which something counts; those after it, in which nothing does, are renamed
+    out of the way. What counts is on the device when this returns.
     Raises OSError; after that, only a new process may try again.
     """
     voided: list[str] = []
@@ -71,16 +77,16 @@ def tail_after(segment: str, counted_bytes: int, line: bytes) -> Tail:
 
 def _recover_segment(path: Path, files: Files) -> Recovery | None:
     """The end of one segment, or None when nothing in it counts."""
-    data = _read(path, files)
+    data, past_cache = _read(path, files)
     counted = _counted(data)
     lines = data[:counted].split(b"\n")[:-1]
     if not lines:
         return None
     damage = tuple(f"{path.name}, line {number}: {what}" for number, what in _breaks(lines))
-    return Recovery(_tail(path.name, counted, lines), len(data) - counted, damage=damage)
+    return Recovery(_tail(path.name, counted, lines), len(data) - counted, damage=damage, past_cache=past_cache)
 
 
-def _read(path: Path, files: Files) -> bytes:
+def _read(path: Path, files: Files) -> ReadBack:
     """The whole segment. Adopted lines must not be lost later: they go to the device before anything chains to them.
 
     A compressed one was made durable before its raw file was removed.
@@ -89,12 +95,12 @@ def _read(path: Path, files: Files) -> bytes:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         with open_segment(path) as file:
-            return file.read()
+            return ReadBack(file.read(), past_cache=True)
     try:
         files.fdatasync(fd)
     finally:
         os.close(fd)
-    return path.read_bytes()
+    return files.read_back(path)
 
 
 def _counted(data: bytes) -> int:

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import threading
 import time
 from collections import Counter
@@ -9,6 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from authz.audit import Files, LedgerWriter, WriterLimits, verify
+from authz.audit.device import ReadBack
 from authz.audit.extent import extents, lines_forward
 from authz.core import Event
 
@@ -38,7 +40,8 @@ class StoppedClock:
 class FaultyFiles(Files):
     """A disk that fails where it is told to: `fail("fdatasync", errno.EIO)` makes the next call fail.
 
-    `log` holds the operations that make durable, in order, `written` the sizes of the writes.
+    `log` holds the operations that make durable, in order, `written` the sizes of the writes. What a failed fdatasync
+    lost stays in the cache, as it does on Linux: ordinary reads show it, and reads past the cache show zeros.
     """
 
     def __init__(self) -> None:
@@ -49,6 +52,9 @@ class FaultyFiles(Files):
         self.gate = threading.Event()
         self.gate.set()
         self._faults: dict[str, list[int | None]] = {}
+        self._durable: dict[int, int] = {}
+        """Bytes on the device, by inode."""
+        self._lost: dict[int, tuple[int, int]] = {}
 
     def fail(self, operation: str, *codes: int | None) -> None:
         """The next calls of the operation: an errno each, None for a call that works."""
@@ -71,7 +77,10 @@ class FaultyFiles(Files):
 
     def create(self, path: Path) -> int:
         self._enter("create")
-        return super().create(path)
+        fd = super().create(path)
+        self._lost.pop(os.fstat(fd).st_ino, None)  # a number that another file had
+        self._durable[os.fstat(fd).st_ino] = 0
+        return fd
 
     def write(self, fd: int, data: bytes | memoryview) -> int:
         self._enter("write")
@@ -81,8 +90,20 @@ class FaultyFiles(Files):
     def fdatasync(self, fd: int) -> None:
         self.gate.wait(10)
         time.sleep(self.sync_seconds)
-        self._enter("fdatasync")
+        before = os.fstat(fd)
+        try:
+            self._enter("fdatasync")
+        except OSError:
+            self._lost[before.st_ino] = self._durable.get(before.st_ino, 0), before.st_size
+            raise
         super().fdatasync(fd)
+        self._durable[before.st_ino] = before.st_size
+
+    def read_back(self, path: Path) -> ReadBack:
+        self._fault("read_back")
+        found = super().read_back(path)
+        start, end = self._lost.get(path.stat().st_ino, (0, 0))
+        return found._replace(data=found.data[:start] + bytes(end - start) + found.data[end:])
 
     def open_mark(self, path: Path) -> int:
         self._fault("open_mark")

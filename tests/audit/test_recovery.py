@@ -1,6 +1,7 @@
 """What a start makes of whatever a crash left."""
 
 import asyncio
+import errno
 import shutil
 from collections.abc import Awaitable
 from pathlib import Path
@@ -11,15 +12,17 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from authz.audit import LedgerWriter, Recovery, WriterLimits, verify, verify_audit_integrity
+from authz.audit import Files, LedgerWriter, Recovery, WriterLimits, device, verify, verify_audit_integrity
 from authz.core import AuditUnavailableError
 
 from .ledger import STREAM, FaultyFiles, assert_sound, event, ids, lines, records, writer
 
 
-async def life(directory: Path, *names: str, limits: WriterLimits | None = None) -> Recovery:
+async def life(
+    directory: Path, *names: str, limits: WriterLimits | None = None, files: Files | None = None
+) -> Recovery:
     """One orderly life of a writer; returns what its start found."""
-    ledger = writer(directory, limits=limits)
+    ledger = writer(directory, limits=limits, files=files)
     await ledger.open()
     for name in names:
         await ledger.record(event(name))
@@ -112,6 +115,51 @@ async def test_a_hole_among_the_last_writes_is_what_power_loss_leaves(tmp_path: 
     assert found.damage == ()
     assert ids(tmp_path) == ["a", "d"]
     assert verify(tmp_path).issues == ()
+
+
+async def test_lines_that_only_the_page_cache_shows_are_not_adopted(tmp_path: Path) -> None:
+    """fdatasync failed, then the process died: an ordinary read shows what the device never got."""
+    files = FaultyFiles()
+    ledger = writer(tmp_path, files=files)
+    await ledger.open()
+    await ledger.record(event("told"))
+    files.fail("fdatasync", errno.EIO)
+    files.fail("create", errno.EIO)
+    with pytest.raises(AuditUnavailableError):
+        await ledger.record(event("lost"))
+    await ledger.close()
+    files.forgive()
+    assert b'"id":"lost"' in last_segment(tmp_path).read_bytes()
+    found = await life(tmp_path, "after", files=files)
+    assert (found.past_cache, found.damage) == (True, ())
+    assert ids(tmp_path) == ["told", "after"]
+    assert_sound(tmp_path, ["told", "after"])
+
+
+async def test_a_file_system_without_direct_reads_is_read_all_the_same_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A start does not fail for it; the recovery says that it saw the cache only."""
+    await life(tmp_path, "a")
+
+    def refuses(path: Path, start: int) -> bytes:
+        raise OSError(errno.EINVAL, "no O_DIRECT here")
+
+    monkeypatch.setattr(device, "_read_direct", refuses)
+    found = await life(tmp_path, "b")
+    assert (found.past_cache, found.tail.closed) == (False, True)
+    assert_sound(tmp_path, ["a", "b"])
+
+
+async def test_a_device_that_cannot_be_read_is_no_empty_one(tmp_path: Path) -> None:
+    """An error of the read is an error of the start: nothing is set aside, nothing begun."""
+    await life(tmp_path, "a")
+    files = FaultyFiles()
+    files.fail("read_back", errno.EIO)
+    ledger = writer(tmp_path, files=files)
+    with pytest.raises(AuditUnavailableError, match="EIO"):
+        await ledger.open()
+    assert sorted(path.name for path in (tmp_path / STREAM).iterdir()) == ["000000000001.jsonl", "durable", "lock"]
 
 
 async def test_damage_is_no_crash(tmp_path: Path) -> None:
