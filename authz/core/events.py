@@ -83,7 +83,8 @@ EVENT_TYPES: dict[str, EventType] = {
     "audit.segment_close": EventType("audit", "info", ("records",)),
     "audit.clock_step": EventType("audit", "warning", ("step_seconds",)),
     "audit.gap": EventType("audit", "critical", ("lost",)),
-    "audit.prune": EventType("audit", "warning", ("first_seq",)),
+    "audit.prune": EventType("audit", "warning", ("stream", "minimum_index")),
+    "audit.rollup": EventType("audit", "info", ("streams",)),
     "audit.key_rotated": EventType("audit", "warning", ("key_id",)),
 }
 
