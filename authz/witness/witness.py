@@ -30,8 +30,8 @@ from authz.witness.errors import (
 from authz.witness.protocol import AddCheckpoint, read_add_checkpoint
 from authz.witness.store import Cosigned, Reason, Refusal, Store
 
-EARLIEST_TIME: Final = 1_767_225_600
-"""2026-01-01: a clock that is before this was never set."""
+EARLIEST_TIME: Final = 1_735_689_600
+"""2025-01-01: a clock that is before this was never set."""
 
 LATE_SECONDS: Final = 60
 """How far the clock may be behind the last cosignature of a log: corrections of a clock are smaller."""
