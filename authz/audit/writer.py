@@ -10,11 +10,13 @@ import asyncio
 import threading
 import weakref
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from os import register_at_fork
 from pathlib import Path
 from queue import SimpleQueue
 
+from authz.audit.clock_watch import ClockWatch
 from authz.audit.committer import (
     Committed,
     Committer,
@@ -33,7 +35,7 @@ from authz.audit.pending import Pending
 from authz.audit.record import Chain
 from authz.audit.recovery import GROUP_BYTES, Recovery
 from authz.audit.segment import SegmentClose, ledger_event, segment_name, segment_open
-from authz.core import AuditUnavailableError, Clock, Event
+from authz.core import AuditUnavailableError, Clock, Event, OverloadedError
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,8 @@ class WriterLimits:
     A segment is rotated at `segment_bytes` or `segment_seconds`. At most `pending_records` records and about
     `pending_bytes` bytes wait for the device; more is OverloadedError. After a failure a new segment is opened at
     once; while nothing becomes durable in between, the next tries come after `retry_seconds`, doubling up to
-    `retry_most_seconds`. When nothing waiting has become durable for `stall_seconds`, the writer is not healthy.
+    `retry_most_seconds`. When nothing waiting has become durable for `stall_seconds`, the writer is not healthy. Every
+    `clock_seconds` it is looked whether somebody set the clock.
     """
 
     segment_bytes: int = 64 << 20
@@ -53,6 +56,7 @@ class WriterLimits:
     retry_seconds: float = 0.05
     retry_most_seconds: float = 5.0
     stall_seconds: float = 5.0
+    clock_seconds: float = 1.0
 
 
 _TURN_BYTES = GROUP_BYTES // 4
@@ -123,6 +127,7 @@ class LedgerWriter:
         self._progress_at = 0.0
         self._retry_after_seconds = 0.0
         self._retry: asyncio.TimerHandle | None = None
+        self._clock_check: asyncio.Task[None] | None = None
 
     @property
     def failure(self) -> str | None:
@@ -161,6 +166,7 @@ class LedgerWriter:
             self._closed = True
             self._queue.put(Stop())
             raise
+        self._clock_check = asyncio.create_task(self._watch_clock(), name=f"ledger-clock-{self.stream}")
 
     async def record(self, event: Event) -> None:
         """Return when the event is durable. A caller that is cancelled meanwhile leaves its record in the ledger.
@@ -191,8 +197,9 @@ class LedgerWriter:
         """
         if not self._started:
             return
-        if self._retry is not None:
-            self._retry.cancel()
+        for waiting in (self._retry, self._clock_check):
+            if waiting is not None:
+                waiting.cancel()
         chain, self._chain, self._closed = self._chain, None, True
         ended = self._loop.create_future()
         if chain is None:
@@ -203,6 +210,17 @@ class LedgerWriter:
         self._command(Stop(seal=True))
         await asyncio.shield(self._stopped)
         await ended
+
+    async def _watch_clock(self) -> None:
+        """Record each step of the clock; one that cannot be recorded now is recorded later."""
+        watch = ClockWatch(self._clock)
+        while True:
+            await asyncio.sleep(self._limits.clock_seconds)
+            step = watch.step()
+            if step is not None:
+                with suppress(AuditUnavailableError, OverloadedError):
+                    await self.record(ledger_event("audit.clock_step", step))
+                    watch.recorded(step)
 
     def _stalled_seconds(self) -> float:
         return self._clock.elapsed() - self._progress_at if self._pending else 0.0
