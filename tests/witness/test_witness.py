@@ -257,26 +257,26 @@ def test_a_memory_in_trouble_signs_nothing(tmp_path: Path, clock: Clock) -> None
     assert _refused(other, Log().body(3, 5)) == (CannotCosignError, None)
 
 
-def test_whoever_comes_second_is_told_so(tmp_path: Path) -> None:
-    """Two witnesses on one memory: of two checkpoints from the same size one is cosigned, whatever the timing."""
+@pytest.mark.parametrize("size_before", [0, 5])
+def test_whoever_comes_second_is_told_so(tmp_path: Path, size_before: int) -> None:
+    """Two witnesses on one memory: of two checkpoints from the same size one is cosigned, the first one ever too."""
     log, path = Log(), tmp_path / "witness.db"
     first = Store(path)
-    note = log.note(5)
-    assert first.advance(None, Cosigned(log.checkpoint(5), NOW, note))
-    before = first.last(ORIGIN)
-    assert before == Cosigned(log.checkpoint(5), NOW, note)
+    if size_before:
+        assert first.advance(None, Cosigned(log.checkpoint(size_before), NOW, b"before"))
+    before, theirs = first.last(ORIGIN), Cosigned(Log(5).checkpoint(9), NOW, b"theirs")
 
     class Overtaken(Store):
         """In between reading and writing somebody else writes."""
 
         def last(self, origin: str) -> Cosigned | None:
             found = super().last(origin)
-            first.advance(before, Cosigned(Log(5).checkpoint(9), NOW, note))
+            first.advance(before, theirs)
             return found
 
     witness = Witness([SIGNER.verifier], COSIGNER, Overtaken(path), Clock())
-    assert _refused(witness, log.body(5, 7)) == (ConflictError, 9)
-    assert first.last(ORIGIN) == Cosigned(Log(5).checkpoint(9), NOW, note)
+    assert _refused(witness, log.body(size_before, 7)) == (ConflictError, 9)
+    assert first.last(ORIGIN) == theirs
 
 
 class TwoHistories(RuleBasedStateMachine):
