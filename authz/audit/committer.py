@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
+from authz.audit.disk import Ballast
 from authz.audit.durable import Mark, MarkWriter
 from authz.audit.files import Files
 from authz.audit.lock import StreamLock
@@ -32,7 +33,9 @@ from authz.core import Clock
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """Command: find the end of the stream and open a segment after it."""
+    """Command: find the end of the stream and open a segment after it. `last`: for the last records of this life."""
+
+    last: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +77,20 @@ class Committed:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """Report: every record not yet committed is lost or in doubt, and so is any put before the next Open."""
+    """Report: every record not yet committed is lost or in doubt, and so is any put before the next Open.
+
+    `found`: it is known where the stream stands, so that another Open may do.
+    """
 
     error: Exception
+    found: bool = True
 
 
 @dataclass(frozen=True, slots=True)
-class Marked:
-    """Report: why the durable mark cannot be written, or None now that it can be again. No record is lost by it."""
+class Troubled:
+    """Report: something beside the records fails, or works again (None). No record is lost by it."""
 
+    what: str
     failure: str | None
 
 
@@ -91,7 +99,7 @@ class Stopped:
     """Report: the stream is free and the thread is about to end."""
 
 
-Report = Opened | Committed | Failed | Marked | Stopped
+Report = Opened | Committed | Failed | Troubled | Stopped
 
 
 class Committer:
@@ -106,6 +114,7 @@ class Committer:
         *,
         clock: Clock,
         files: Files,
+        ballast_bytes: int = 0,
     ) -> None:
         self._directory = stream_directory(directory, stream)
         self._stream = stream
@@ -119,7 +128,8 @@ class Committer:
         self._last_line = b""
         self._last_seq = 0
         self._mark = MarkWriter(self._directory, files)
-        self._mark_failure: str | None = None
+        self._ballast = Ballast(self._directory, ballast_bytes, files)
+        self._troubles: dict[str, str | None] = {}
         self._held: Item | None = None
         """Taken from the queue and not yet done: it must outlive a failure of the group before it."""
 
@@ -146,7 +156,9 @@ class Committer:
             case list():
                 self._commit(item)
             case Open():
-                self._open()
+                if item.last:
+                    self._ballast.give_free()
+                self._open(last=item.last)
             case Rotate():
                 self._rotate(item)
 
@@ -169,7 +181,7 @@ class Committer:
         self._mark_durable(segment)
         self._report(Committed(len(group), size))
 
-    def _open(self) -> None:
+    def _open(self, *, last: bool) -> None:
         """The first time what counts is read from disk; after a failure it is what was reported as committed."""
         failed = self._tail is not None
         recovery = self._recover() if self._tail is None else self._resume(self._tail)
@@ -185,10 +197,13 @@ class Committer:
             with suppress(OSError):
                 (self._directory / tail.segment).chmod(SEALED_MODE)
         self._report(Opened(chain, name, len(line) + 1, recovery))
+        if not last:
+            self._tell_of("ballast", self._ballast.keep())
 
     def _recover(self) -> Recovery:
         make_directory(self._directory, self._files)
-        self._lock = StreamLock.take(self._directory)
+        if self._lock is None:
+            self._lock = StreamLock.take(self._directory)
         recovery = recover(self._directory, self._files)
         self._tail = recovery.tail
         return recovery
@@ -215,9 +230,13 @@ class Committer:
 
     def _mark_durable(self, segment: Segment) -> None:
         self._mark.write(Mark(segment.first_seq, segment.length, self._last_seq))
-        if self._mark.failure != self._mark_failure:
-            self._mark_failure = self._mark.failure
-            self._report(Marked(self._mark_failure))
+        self._tell_of("durable mark", self._mark.failure)
+
+    def _tell_of(self, what: str, failure: str | None) -> None:
+        """Only what has changed is news."""
+        if failure != self._troubles.get(what):
+            self._troubles[what] = failure
+            self._report(Troubled(what, failure))
 
     def _poison(self, error: Exception) -> None:
         """Never write to the segment again, nor sync it: remember what counts in it and let go."""
@@ -225,12 +244,15 @@ class Committer:
             self._tail = tail_after(self._segment.path.name, self._segment.length, self._last_line)
             self._segment.abandon()
             self._segment = None
-        self._report(Failed(error))
+        self._report(Failed(error, found=self._tail is not None))
 
     def _let_go(self, *, seal: bool) -> None:
-        if self._segment is not None:
+        """Each file is closed once: its number may be another file's by the time this object is forked with."""
+        segment, self._segment = self._segment, None
+        if segment is not None:
             with suppress(OSError):
-                self._segment.seal() if seal else self._segment.abandon()
+                segment.seal() if seal else segment.abandon()
         self._mark.close()
-        if self._lock is not None:
-            self._lock.release()
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            lock.release()

@@ -35,6 +35,15 @@ class Files:
         if os.pwrite(fd, data, 0) != len(data):
             raise OSError(errno.EIO, "the system took only some of the bytes")
 
+    def allocate(self, fd: int, size_bytes: int) -> None:
+        """Take up so much of the disk."""
+        os.posix_fallocate(fd, 0, size_bytes)
+
+    def free_bytes(self, path: Path) -> int:
+        """What this user may still write on the disk that holds `path`."""
+        found = os.statvfs(path)
+        return found.f_bavail * found.f_frsize
+
     def read_back(self, path: Path) -> ReadBack:
         """The file as it is on the device, where the file system lets one see that."""
         return read_back(path)

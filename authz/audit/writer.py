@@ -22,13 +22,13 @@ from authz.audit.committer import (
     Committer,
     Failed,
     Item,
-    Marked,
     Open,
     Opened,
     Report,
     Rotate,
     Stop,
     Stopped,
+    Troubled,
 )
 from authz.audit.files import Files
 from authz.audit.pending import Pending
@@ -46,7 +46,8 @@ class WriterLimits:
     `pending_bytes` bytes wait for the device; more is OverloadedError. After a failure a new segment is opened at
     once; while nothing becomes durable in between, the next tries come after `retry_seconds`, doubling up to
     `retry_most_seconds`. When nothing waiting has become durable for `stall_seconds`, the writer is not healthy. Every
-    `clock_seconds` it is looked whether somebody set the clock.
+    `clock_seconds` it is looked whether somebody set the clock. `ballast_bytes` of the disk are kept back for the last
+    records; 0: none.
     """
 
     segment_bytes: int = 64 << 20
@@ -57,6 +58,7 @@ class WriterLimits:
     retry_most_seconds: float = 5.0
     stall_seconds: float = 5.0
     clock_seconds: float = 1.0
+    ballast_bytes: int = 0
 
 
 _TURN_BYTES = GROUP_BYTES // 4
@@ -105,8 +107,10 @@ class LedgerWriter:
         self.stream = stream
         self.recovery: Recovery | None = None
         """How the stream was found when it was last opened; `recovery.damage` is worth an alarm."""
-        self.mark_failure: str | None = None
-        """Why the durable mark cannot be written; None when it can. Records are durable all the same."""
+        self.troubles: dict[str, str] = {}
+        """What fails beside the records, and why: `durable mark`, `ballast`. Records are durable all the same."""
+        self.written_bytes = 0
+        """What this writer has made durable."""
         self._limits = limits or WriterLimits()
         self._clock = clock
         self._on_health = on_health
@@ -115,11 +119,21 @@ class LedgerWriter:
         self._turn: list[bytes] = []
         """Chained in this turn of the loop and not yet handed over."""
         self._turn_bytes = 0
-        self._committer = Committer(directory, stream, self._queue, self._tell, clock=clock, files=files or Files())
+        self._committer = Committer(
+            directory,
+            stream,
+            self._queue,
+            self._tell,
+            clock=clock,
+            files=files or Files(),
+            ballast_bytes=self._limits.ballast_bytes,
+        )
         self._loop: asyncio.AbstractEventLoop
         self._opened: asyncio.Future[None]
         self._stopped: asyncio.Future[None]
-        self._started = False
+        self._started = self._patient = False
+        self._answer: asyncio.Future[None] | None = None
+        """Done when the last Open command was answered, one way or the other."""
         self._closed = False
         self._chain: Chain | None = None
         self._current: _Current
@@ -146,20 +160,22 @@ class LedgerWriter:
         """How many records wait for the device."""
         return len(self._pending)
 
-    async def open(self) -> None:
+    async def open(self, *, patient: bool = False) -> None:
         """Take the stream, find where it stands, begin a segment. Durable when it returns.
 
-        Raises AuditUnavailableError when another process writes the stream or the device fails.
+        `patient`: where the stream could be read and only the new segment fails, as on a full disk, return all the
+        same and go on trying; `failure` says so. Raises AuditUnavailableError when another process writes the stream
+        or the device fails.
         """
         if self._started:
             raise AuditUnavailableError("This ledger writer was opened before; make a new one")
-        self._started = True
+        self._started, self._patient = True, patient
         self._loop = asyncio.get_running_loop()
         self._opened = self._loop.create_future()
         self._stopped = self._loop.create_future()
         _disown_after_fork(weakref.ref(self))
         threading.Thread(target=self._committer.run, name=f"ledger-{self.stream}", daemon=True).start()
-        self._queue.put(Open())
+        self._open_segment()
         try:
             await self._opened
         except BaseException:
@@ -189,6 +205,19 @@ class LedgerWriter:
         for line in lines[:-1]:
             self._hand_over(line)
         await self._put(chain, lines[-1])
+
+    async def make_way(self) -> bool:
+        """For the last records of a life: if the ledger fails, give the ballast free and open it once more.
+
+        True when it takes records; a disk that was full has room for a few then.
+        """
+        if self._answer is not None:
+            await asyncio.shield(self._answer)
+        if self._failure is not None and self._answer is not None and not self._closed:
+            if self._retry is not None:
+                self._retry.cancel()
+            await asyncio.shield(self._open_segment(last=True))
+        return self._failure is None
 
     async def close(self, reason: str = "shutdown") -> None:
         """Record the end of the segment, wait until everything is durable, give the stream free.
@@ -293,18 +322,22 @@ class LedgerWriter:
             case Committed():
                 self._progress_at = self._clock.elapsed()
                 self._retry_after_seconds = 0.0
+                self.written_bytes += report.size_bytes + report.records
                 self._pending.resolve(report.records, report.size_bytes)
             case Opened():
                 self._begin(report)
             case Failed():
-                self._fail(report.error)
-            case Marked():
-                self.mark_failure = report.failure
+                self._fail(report)
+            case Troubled():
+                self.troubles.pop(report.what, None)
+                if report.failure is not None:
+                    self.troubles[report.what] = report.failure
             case Stopped():
                 self._stopped.set_result(None)
 
     def _begin(self, opened: Opened) -> None:
         self.recovery = opened.recovery
+        self._answered()
         if self._closed:
             return
         self._chain, self._failure = opened.chain, None
@@ -313,22 +346,35 @@ class LedgerWriter:
             self._opened.set_result(None)
         self._on_health(None)
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, failed: Failed) -> None:
         """Nothing that waits will be acknowledged. A writer that was open once tries to open again."""
+        if self._chain is None:
+            self._answered()
         self._chain = None
-        self._failure = str(error) or type(error).__name__
+        self._failure = str(failed.error) or type(failed.error).__name__
         self._pending.fail(f"The record is not durable: {self._failure}")
+        if self._patient and failed.found and not self._opened.done():
+            self._opened.set_result(None)
         if not self._opened.done():
             self._opened.set_exception(AuditUnavailableError(f"The ledger cannot be opened: {self._failure}"))
         elif not self._closed:
             self._open_again()
         self._on_health(self._failure)
 
+    def _open_segment(self, *, last: bool = False) -> "asyncio.Future[None]":
+        self._answer = self._loop.create_future()
+        self._command(Open(last))
+        return self._answer
+
+    def _answered(self) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result(None)
+
     def _open_again(self) -> None:
         """Each try leaves a segment on disk if it works: a disk that takes those but no records must not be filled."""
         delay_seconds, limits = self._retry_after_seconds, self._limits
         self._retry_after_seconds = min(max(2 * delay_seconds, limits.retry_seconds), limits.retry_most_seconds)
-        self._retry = self._loop.call_later(delay_seconds, self._command, Open())
+        self._retry = self._loop.call_later(delay_seconds, self._open_segment)
 
     def disown(self) -> None:
         """In a forked child: there is no writer thread here and no right to the stream. The parent goes on."""

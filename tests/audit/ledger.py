@@ -49,6 +49,7 @@ class FaultyFiles(Files):
         self.written: list[int] = []
         self.most_bytes: int | None = None
         self.sync_seconds = 0.0
+        self.room_bytes: int | None = None
         self.gate = threading.Event()
         self.gate.set()
         self._faults: dict[str, list[int | None]] = {}
@@ -104,6 +105,13 @@ class FaultyFiles(Files):
         found = super().read_back(path)
         start, end = self._lost.get(path.stat().st_ino, (0, 0))
         return found._replace(data=found.data[:start] + bytes(end - start) + found.data[end:])
+
+    def allocate(self, fd: int, size_bytes: int) -> None:
+        self._fault("allocate")
+        super().allocate(fd, size_bytes)
+
+    def free_bytes(self, path: Path) -> int:
+        return super().free_bytes(path) if self.room_bytes is None else self.room_bytes
 
     def open_mark(self, path: Path) -> int:
         self._fault("open_mark")

@@ -66,10 +66,13 @@ async def test_a_mark_that_cannot_be_written_fails_no_record_and_is_told(tmp_pat
     told = []
     for name in "ab":
         await ledger.record(event(name))
-        told.append((ledger.mark_failure, ledger.healthy, read_mark(tmp_path / STREAM) == before))
-    assert told == [("[Errno 5] EIO", True, True), ("[Errno 13] EACCES", True, True)]
+        told.append((dict(ledger.troubles), ledger.healthy, read_mark(tmp_path / STREAM) == before))
+    assert told == [
+        ({"durable mark": "[Errno 5] EIO"}, True, True),
+        ({"durable mark": "[Errno 13] EACCES"}, True, True),
+    ]
     await ledger.record(event("c"))
-    assert ledger.mark_failure is None
+    assert ledger.troubles == {}
     assert read_mark(tmp_path / STREAM) == on_disk(tmp_path)
     await ledger.close()
     assert_sound(tmp_path, ["a", "b", "c"])

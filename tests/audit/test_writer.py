@@ -350,6 +350,26 @@ async def test_a_forked_child_cannot_write_and_does_not_hold_the_stream(tmp_path
     assert_sound(tmp_path, ["a"])
 
 
+async def test_a_writer_that_was_closed_closes_nothing_in_a_forked_child(tmp_path: Path) -> None:
+    """The numbers of its files are other files' by then."""
+    ledger = writer(tmp_path)
+    await ledger.open()
+    await ledger.close()
+    others = [os.open(tmp_path, os.O_RDONLY) for _ in range(8)]
+    child = os.fork()
+    if child == 0:
+        try:
+            for fd in others:
+                os.fstat(fd)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
+    for fd in others:
+        os.close(fd)
+    assert ledger.failure == "it is closed"
+
+
 def test_a_loop_that_is_closed_under_the_writer_ends_its_thread(tmp_path: Path) -> None:
     """What was handed over is still made durable, and the stream is given free."""
     files = FaultyFiles()
