@@ -21,10 +21,9 @@ class IdSource:
         if self._at >= len(self._pool):
             self._pool = os.urandom(_POOL_BYTES)
             self._at = 0
-        random = int.from_bytes(self._pool[self._at : self._at + _RANDOM_BYTES])
+        random = self._pool[self._at : self._at + _RANDOM_BYTES]
         self._at += _RANDOM_BYTES
-        milliseconds = time.time_ns() // 1_000_000
-        version_and_a = 0x7000 | (random >> 68)
-        variant_and_b = 0x8000 | ((random >> 48) & 0x3FFF)
-        ms = f"{milliseconds:012x}"
-        return f"{ms[:8]}-{ms[8:]}-{version_and_a:04x}-{variant_and_b:04x}-{random & 0xFFFFFFFFFFFF:012x}"
+        milliseconds = (time.time_ns() // 1_000_000).to_bytes(6)
+        version, variant = 0x70 | (random[0] & 0x0F), 0x80 | (random[2] & 0x3F)
+        text = (milliseconds + bytes((version, random[1], variant)) + random[3:]).hex()
+        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

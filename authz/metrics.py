@@ -236,6 +236,7 @@ class DecisionMeter:
         self._decisions = _Children(DECISIONS_TOTAL, MAX_COUNTER_CHILDREN)
         self._requests = _Children(REQUESTS_TOTAL, MAX_COUNTER_CHILDREN)
         self._durations = _Children(REQUEST_DURATION_SECONDS, MAX_HISTOGRAM_CHILDREN)
+        self._audited = {each: AUDIT_EVENTS_TOTAL.labels(each).inc for each in (OTHER, *EVENT_TYPES)}
         self._decision_tallies: dict[tuple[str | None, str, tuple[str, ...], str, bool], _Tally] = {}
         self._request_tallies: dict[tuple[str | None, str, int], _Tally] = {}
         self.bind(Catalogue(scopes=(), roles=()))
@@ -298,10 +299,11 @@ class DecisionMeter:
 
     def audited(self, event_type: str) -> None:
         """Count one event that is durable in the ledger."""
-        if event_type not in EVENT_TYPES:
+        inc = self._audited.get(event_type)
+        if inc is None:
             METRIC_LABEL_OVERFLOW_TOTAL.labels(AUDIT_EVENTS_TOTAL.registered_name).inc()
-            event_type = OTHER
-        AUDIT_EVENTS_TOTAL.labels(event_type).inc()
+            inc = self._audited[OTHER]
+        inc()
 
     def _decision_tally(
         self, route: str | None, method: str, scopes: tuple[str, ...], reason: str, allow: bool

@@ -215,8 +215,9 @@ _OWNED_HEADERS = frozenset(
 
 def _held_to_contract(decision: PolicyDecision, declared_reasons: frozenset[str]) -> PolicyDecision:
     known = POLICY_ALLOWS if decision.allow else POLICY_DENIES | declared_reasons
-    contradictory = decision.allow and decision.missing
-    if contradictory or decision.reason not in known or not _sound(decision.limits) or not _sendable(decision.headers):
+    if decision.reason not in known or (decision.allow and decision.missing):
+        return BREACH
+    if (decision.limits and not _sound(decision.limits)) or (decision.headers and not _sendable(decision.headers)):
         return BREACH
     return decision
 

@@ -5,6 +5,7 @@ two different paths is refused, not guessed at.
 """
 
 import re
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv6Address
 from urllib.parse import unquote_to_bytes
 
@@ -47,6 +48,7 @@ def split_path(target: str) -> tuple[str, ...] | None:
     return None if any(map(_REFUSED_DECODED.search, segments)) else segments
 
 
+@lru_cache(1024)
 def normalise_host(host: str) -> str | None:
     """A Host without port, trailing dot and upper case, an IPv6 address in its shortest form; None if it is no host."""
     match = _HOST.fullmatch(host.lower()) if host.isascii() else None

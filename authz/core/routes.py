@@ -1,5 +1,6 @@
 """The route table of one policy revision: (method, host, path) -> template and parameters."""
 
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from msgspec import Struct
@@ -146,10 +147,15 @@ def _leaves(node: _Node, segments: tuple[str, ...], at: int) -> "list[_Node]":
     return leaves
 
 
+@lru_cache(4096)
+def _parameter_places(path: str) -> tuple[tuple[int, str, bool], ...]:
+    """Where each parameter of a template stands, its name, and whether it takes the rest of the path."""
+    return tuple(
+        (at, name, segment.endswith("...}"))
+        for at, segment in enumerate(_segments(path))
+        if (name := _name(segment)) is not None
+    )
+
+
 def _parameters(path: str, segments: tuple[str, ...]) -> dict[str, str]:
-    params: dict[str, str] = {}
-    for at, template in enumerate(_segments(path)):
-        name = _name(template)
-        if name:
-            params[name] = "/".join(segments[at:]) if template.endswith("...}") else segments[at]
-    return params
+    return {name: "/".join(segments[at:]) if rest else segments[at] for at, name, rest in _parameter_places(path)}

@@ -3,12 +3,11 @@
 Istio's `envoyExtAuthzHttp` and the Gateway API's `ExternalAuth` filter speak the same wire. Only 200 allows.
 """
 
-from authz.core import AccessRequest, Action, Caller, Decision, Entity
+from authz.core import AccessRequest, Action, BearerToken, Caller, Decision, Entity
 from authz.gateways.wire import (
     Dialect,
     Reply,
     RequestHead,
-    bearer_token,
     identity_headers,
     problem,
     provenance,
@@ -16,7 +15,7 @@ from authz.gateways.wire import (
 )
 
 
-def read(head: RequestHead, caller: Caller) -> AccessRequest:
+def read(head: RequestHead, caller: Caller, token: BearerToken | None) -> AccessRequest:
     """The question in an `ext_authz` check. The body is never read: Envoy sends none."""
     hosts = head.headers.getall("Host", [])
     return AccessRequest(
@@ -25,7 +24,7 @@ def read(head: RequestHead, caller: Caller) -> AccessRequest:
         action=Action(head.method),
         resource=Entity("route", head.target),
         host=hosts[0] if len(hosts) == 1 else "",
-        token=bearer_token(head.headers),
+        token=token,
         **provenance(head.headers),
     )
 

@@ -35,10 +35,14 @@ class Reply(NamedTuple):
 
 
 class Dialect(NamedTuple):
-    """How one gateway asks and is answered. `read` gets the target after the dialect's own prefix."""
+    """How one gateway asks and is answered.
+
+    `read` gets the target after the dialect's own prefix, and the user's token: `Authorization` may hold the caller's
+    own secret instead.
+    """
 
     name: str
-    read: Callable[[RequestHead, Caller], AccessRequest]
+    read: Callable[[RequestHead, Caller, BearerToken | None], AccessRequest]
     write: Callable[[RequestHead, Decision], Reply]
 
 

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from authz.core import REFUSALS, AuthzError, BadRequestError, TooLargeError
 from authz.gateways import Reply, RequestHead, refusal
+from authz.http.written import WrittenResponse
 
 _BODY_SECONDS = 10.0
 
@@ -46,14 +47,15 @@ async def read_body(request: web.BaseRequest) -> bytes:
         raise BadRequestError("The body could not be read: its encoding or length is wrong") from None
 
 
-def response(reply: Reply, head: RequestHead) -> web.Response:
+def response(reply: Reply, head: RequestHead) -> WrittenResponse:
+    """The reply with what every reply carries."""
     headers = reply.headers
     headers["Cache-Control"] = "no-store"
     headers["Server"] = "authz"
     request_id = head.headers.getall("X-Request-ID", [])
     if request_id and request_id[0].isascii():
         headers["X-Request-ID"] = request_id[0]
-    return web.Response(status=reply.status, body=reply.body or None, headers=headers)
+    return WrittenResponse(reply)
 
 
 def shown(path: str) -> str:

@@ -68,8 +68,8 @@ class DecisionListener:
 
     async def _check(self, head: RequestHead, request: web.BaseRequest, prefix: str, dialect: Dialect) -> Answer:
         known, token = self._callers.identify(request, prefix)
-        asked = dialect.read(head._replace(target=head.target[len(prefix) :]), known.caller)
-        decision = await self._decide(asked if token is not None else _without_token(asked))
+        asked_for = RequestHead(head.method, head.target[len(prefix) :], head.headers)
+        decision = await self._decide(dialect.read(asked_for, known.caller, token))
         return Answer(dialect.write(head, decision), decision, head.method)
 
     async def _evaluation(self, head: RequestHead, request: web.BaseRequest) -> Answer:
@@ -134,10 +134,3 @@ def _wants_explanation(head: RequestHead, known: KnownCaller) -> bool:
     if not known.may_explain:
         raise CallerForbiddenError(f"The caller {known.caller.name} may not ask for explanations; see its `explain`")
     return True
-
-
-def _without_token(asked: AccessRequest) -> AccessRequest:
-    """`Authorization` carried the caller's own secret: there is no user's token."""
-    if asked.token is None:
-        return asked
-    return AccessRequest(**{name: getattr(asked, name) for name in asked.__struct_fields__ if name != "token"})

@@ -64,6 +64,37 @@ async def test_many_callers_share_groups(tmp_path: Path) -> None:
     assert_sound(tmp_path, names)
 
 
+async def test_records_of_turns_that_follow_one_another_share_a_group(tmp_path: Path) -> None:
+    """Callers that come up one turn of the loop after another are one group: the device is asked once for all."""
+    files = FaultyFiles()
+    ledger = writer(tmp_path, files=files)
+    await ledger.open()
+    before = files.log.count("fdatasync")
+    tasks = []
+    for number in range(20):
+        tasks.append(asyncio.create_task(ledger.record(event(f"e{number}"))))
+        await asyncio.sleep(0)
+    await asyncio.gather(*tasks)
+    assert files.log.count("fdatasync") - before == 1
+    await ledger.close()
+    assert_sound(tmp_path, [f"e{number}" for number in range(20)])
+
+
+async def test_gathering_ends(tmp_path: Path) -> None:
+    """A loop that never rests does not keep a caller waiting: 128 records are enough for a group."""
+    ledger = writer(tmp_path)
+    await ledger.open()
+    first = asyncio.create_task(ledger.record(event("first")))
+    others: list[asyncio.Task[None]] = []
+    while not first.done():
+        assert len(others) < 20_000
+        others.append(asyncio.create_task(ledger.record(event(f"e{len(others)}"))))
+        await asyncio.sleep(0)
+    await asyncio.gather(first, *others)
+    await ledger.close()
+    assert_sound(tmp_path, ["first", *(f"e{number}" for number in range(len(others)))])
+
+
 async def test_a_group_is_never_larger_than_a_crash_may_leave_in_doubt(tmp_path: Path) -> None:
     """However much waits: at most GROUP_BYTES go between two fdatasyncs."""
     files = FaultyFiles()

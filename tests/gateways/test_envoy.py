@@ -54,6 +54,7 @@ def test_a_check_is_read_whole() -> None:
             method="DELETE",
         ),
         CALLER,
+        BearerToken("abc"),
     )
     assert without_token(request) == without_token(
         AccessRequest(
@@ -76,7 +77,7 @@ def test_a_check_is_read_whole() -> None:
 def test_the_target_stays_raw() -> None:
     """Nothing of the target is decoded or cut: that is the core's to judge."""
     target = "//a/%2e%2e/b;x?y#z"
-    assert ENVOY.read(head(("Host", "h"), target=target), CALLER).resource == Entity("route", target)
+    assert ENVOY.read(head(("Host", "h"), target=target), CALLER, None).resource == Entity("route", target)
 
 
 def test_a_client_asserts_nothing() -> None:
@@ -92,7 +93,7 @@ def test_a_client_asserts_nothing() -> None:
         ("X-Original-Method", "HEAD"),
         ("X-HTTP-Method-Override", "HEAD"),
     ]
-    assert without_token(ENVOY.read(head(*sent), CALLER)) == without_token(
+    assert without_token(ENVOY.read(head(*sent), CALLER, None)) == without_token(
         AccessRequest(
             caller=CALLER,
             dialect="envoy",
@@ -106,12 +107,12 @@ def test_a_client_asserts_nothing() -> None:
 @pytest.mark.parametrize("hosts", [[], [""], ["a.test", "b.test"], ["a.test", "a.test"]])
 def test_no_host_or_two_is_an_empty_one(hosts: list[str]) -> None:
     """Without exactly one Host the question has an empty host, which the core refuses."""
-    assert ENVOY.read(head(*(("Host", host) for host in hosts)), CALLER).host == ""
+    assert ENVOY.read(head(*(("Host", host) for host in hosts)), CALLER, None).host == ""
 
 
-def test_no_authorization_is_no_token() -> None:
-    """Without a bearer token the question has none."""
-    assert ENVOY.read(head(("Host", "h"), ("Authorization", "Basic YTpi")), CALLER).token is None
+def test_the_token_is_the_listeners_to_give() -> None:
+    """`Authorization` may be the caller's own secret: without a token from the listener the question has none."""
+    assert ENVOY.read(head(("Host", "h"), ("Authorization", "Bearer secret")), CALLER, None).token is None
 
 
 def test_an_allow_is_200_and_identity() -> None:

@@ -1,6 +1,7 @@
 """The decision listener: right answers, right statuses, and nothing believed that should not be."""
 
 import asyncio
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import pytest
@@ -170,6 +171,39 @@ async def test_what_is_not_http_is_counted(running: Running, request_bytes: byte
     assert b'"reason":"unparsed"' in answer
     assert running.counted("authz_refusals_total", code="unparsed") == before + 1
     assert (await running.evaluate(question())).body == {"decision": True}
+
+
+_ASK = b" /check/envoy/memory HTTP/%b\r\nHost: api.test\r\n%b\r\n"
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "connection"),
+    [
+        (b"GET" + _ASK % (b"1.1", b"Connection: close\r\n"), "close"),
+        (b"GET" + _ASK % (b"1.0", b""), "close"),
+        (b"GET" + _ASK % (b"1.0", b"Connection: keep-alive\r\n") + b"GET" + _ASK % (b"1.0", b""), "keep-alive"),
+    ],
+)
+async def test_a_connection_ends_when_its_client_says_so(
+    running: Running, request_bytes: bytes, connection: str
+) -> None:
+    """The reply says whether the connection stays, and it does as it says."""
+    answer = await running.raw(request_bytes)
+    head, _, body = answer.partition(b"\r\n\r\n")
+    status, *lines = head.decode().split("\r\n")
+    fields = dict(line.split(": ", 1) for line in lines)
+    decided = answer.count(b"HTTP/1.1 401 Unauthorized\r\n")
+    assert (status, decided) == ("HTTP/1.1 401 Unauthorized", request_bytes.count(b"GET"))
+    assert fields.get("Connection") == connection
+    assert body[: int(fields["Content-Length"])].endswith(b"}")
+    assert parsedate_to_datetime(fields["Date"]).tzinfo is not None
+
+
+async def test_head_is_answered_without_a_body(running: Running) -> None:
+    """The reply to HEAD ends with its head, whatever was decided."""
+    answer = await running.raw(b"HEAD" + _ASK % (b"1.1", b"Connection: close\r\n"))
+    assert answer.startswith(b"HTTP/1.1 401 Unauthorized\r\n")
+    assert answer.endswith(b"\r\n\r\n")
 
 
 async def test_every_reason_there_is_so_far(running: Running) -> None:
