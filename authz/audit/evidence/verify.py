@@ -1,0 +1,988 @@
+#!/usr/bin/env python3
+"""Checks evidence from an authorization ledger. One file, nothing but Python 3.8 or newer; it writes nothing.
+
+    python3 verify.py [PACKAGE]                       an evidence package: its zip, or the directory it was unpacked to
+    python3 verify.py --proof FILE [--record FILE]    the proof of one event, as `authz audit prove` makes it
+    python3 verify.py --ledger DIR                    a whole ledger, from its raw files
+
+with  --public-key KEY    the node's public key, or a file of such keys. Get it from the node's people, not from the
+                          package: a key that comes with the evidence proves only that the evidence fits itself.
+      --witness KEY       a witness's public key: says when it saw the node's checkpoint.
+
+Exit code 0: nothing is wrong; read what was proven and what not. 1: something is wrong. 3: could not find out.
+
+The formats: docs/ledger-format.md of the service. The cryptography: SHA-256, the trees of RFC 6962, Ed25519 of
+RFC 8032, notes, checkpoints and proofs of https://c2sp.org (signed-note, tlog-checkpoint, tlog-proof,
+tlog-cosignature).
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import binascii
+import hashlib
+import io
+import json
+import re
+import shutil
+import struct
+import subprocess
+import sys
+import tarfile
+import zipfile
+import zlib
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import IO, Any, Iterable, Iterator, NamedTuple, NoReturn, Sequence, Tuple
+
+MAX_SIZE = 2**63 - 1
+MAX_LINE = 65535
+MAX_RECORD = 60000
+MAX_SMALL = 1 << 24
+LATEST = 253402300799
+"""The last second that a date can show."""
+
+SEALED = re.compile(r"([0-9]{12}\.jsonl)(?:\.zst)?")
+STREAM = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
+
+
+class WrongError(Exception):
+    """The evidence is not what it says."""
+
+
+class UnknownError(Exception):
+    """It could not be found out."""
+
+
+FAULTS = (WrongError, OSError, zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError)
+"""What reading a spoilt file can end in."""
+
+
+def wrong(message: str) -> NoReturn:
+    raise WrongError(message)
+
+
+# ---- Ed25519: verification only, RFC 8032 section 5.1.7, without cofactor ----
+
+P = 2**255 - 19
+L = 2**252 + 27742317777372353535851937790883648493
+D = -121665 * pow(121666, P - 2, P) % P
+ROOT = pow(2, (P - 1) // 4, P)
+
+Point = Tuple[int, int, int, int]
+"""Extended coordinates (X, Y, Z, T): x = X/Z, y = Y/Z, x*y = T/Z."""
+
+NEUTRAL: Point = (0, 1, 1, 0)
+
+
+def add(p: Point, q: Point) -> Point:
+    a = (p[1] - p[0]) * (q[1] - q[0]) % P
+    b = (p[1] + p[0]) * (q[1] + q[0]) % P
+    c = 2 * p[3] * q[3] * D % P
+    d = 2 * p[2] * q[2] % P
+    e, f, g, h = b - a, d - c, d + c, b + a
+    return e * f % P, g * h % P, f * g % P, e * h % P
+
+
+def multiply(scalar: int, p: Point) -> Point:
+    total = NEUTRAL
+    while scalar:
+        if scalar & 1:
+            total = add(total, p)
+        p, scalar = add(p, p), scalar >> 1
+    return total
+
+
+def encode_point(p: Point) -> bytes:
+    inverse = pow(p[2], P - 2, P)
+    x, y = p[0] * inverse % P, p[1] * inverse % P
+    return (y | (x & 1) << 255).to_bytes(32, "little")
+
+
+def decode_point(data: bytes) -> Point | None:
+    """The point, None for bytes that are not the one encoding of a point."""
+    y = int.from_bytes(data, "little")
+    sign, y = y >> 255, y & ((1 << 255) - 1)
+    if y >= P:
+        return None
+    square = (y * y - 1) * pow(D * y * y + 1, P - 2, P) % P
+    x = pow(square, (P + 3) // 8, P)
+    if x * x % P != square:
+        x = x * ROOT % P
+    if x * x % P != square or (x == 0 and sign):
+        return None
+    if x & 1 != sign:
+        x = P - x
+    return x, y, 1, x * y % P
+
+
+BASE = decode_point((4 * pow(5, P - 2, P) % P).to_bytes(32, "little"))
+
+
+def verify_ed25519(public_key: bytes, signature: bytes, message: bytes) -> bool:
+    """Whether the signature holds. A key of small order, for which signatures can be made up, verifies nothing."""
+    point = decode_point(public_key) if len(public_key) == 32 else None
+    if point is None or BASE is None or len(signature) != 64:
+        return False
+    if encode_point(multiply(8, point)) == encode_point(NEUTRAL):
+        return False
+    scalar = int.from_bytes(signature[32:], "little")
+    if scalar >= L:
+        return False
+    challenge = int.from_bytes(hashlib.sha512(signature[:32] + public_key + message).digest(), "little") % L
+    minus = (P - point[0], point[1], point[2], P - point[3])
+    return encode_point(add(multiply(scalar, BASE), multiply(challenge, minus))) == signature[:32]
+
+
+# ---- Values in their one form ----
+
+
+def read_number(text: str, what: str) -> int:
+    if re.fullmatch("0|[1-9][0-9]{0,18}", text) is None or int(text) > MAX_SIZE:
+        wrong(f"{what}: {shown(text)} is no number")
+    return int(text)
+
+
+def read_base64(text: str, what: str) -> bytes:
+    try:
+        data = base64.b64decode(text.encode("ascii"), validate=True)
+    except (binascii.Error, ValueError):
+        wrong(f"{what}: not base64")
+    if base64.b64encode(data).decode() != text:
+        wrong(f"{what}: not the one base64 of its bytes")
+    return data
+
+
+def read_hash(text: str, what: str) -> bytes:
+    data = read_base64(text, what)
+    if len(data) != 32:
+        wrong(f"{what}: a hash of {len(data)} bytes")
+    return data
+
+
+def read_text(data: bytes, what: str) -> str:
+    """UTF-8 without control characters other than LF."""
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        wrong(f"{what}: not UTF-8")
+    if re.search("[\x00-\x09\x0b-\x1f]", text):
+        wrong(f"{what}: with control characters")
+    return text
+
+
+def read_object(data: bytes, what: str) -> dict[str, Any]:
+    """One JSON object in which no name comes twice."""
+    try:
+        found = json.loads(data.decode("utf-8"), object_pairs_hook=_distinct, parse_constant=wrong)
+    except (ValueError, RecursionError):
+        wrong(f"{what}: not JSON")
+    if not isinstance(found, dict):
+        wrong(f"{what}: not a JSON object")
+    return found
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        wrong("a name comes twice in a JSON object")
+    return found
+
+
+def shown(text: object) -> str:
+    """What others wrote, as it may be shown on a terminal."""
+    return ascii(str(text)[:200])
+
+
+# ---- Keys and signed notes: https://c2sp.org/signed-note ----
+
+ED25519, COSIGNATURE = 1, 4
+
+
+class Key(NamedTuple):
+    """A public key: `name+<key id, 8 hex digits>+<base64 of algorithm || key>`."""
+
+    name: str
+    algorithm: int
+    public: bytes
+
+    def key_id(self) -> bytes:
+        return hashlib.sha256(self.name.encode() + bytes([10, self.algorithm]) + self.public).digest()[:4]
+
+    def named(self, origin: str) -> Key:
+        """The key as it signs for the log of this origin."""
+        return self._replace(name=origin)
+
+    def covers(self, origin: str) -> bool:
+        """A node's key signs for the node's streams: `<name>/<stream>`."""
+        return origin == self.name or origin.startswith(self.name + "/")
+
+
+def read_key(text: str) -> Key:
+    name, _, rest = text.partition("+")
+    key_id, _, encoded = rest.partition("+")
+    data = read_base64(encoded, "public key")
+    if len(data) != 33 or data[0] not in (ED25519, COSIGNATURE):
+        wrong(f"public key {shown(name)}: not one of Ed25519")
+    key = Key(check_name(name), data[0], data[1:])
+    if key.key_id().hex() != key_id:
+        wrong(f"public key {shown(name)}: its id is not that of its name and bytes")
+    return key
+
+
+def read_keys(data: bytes) -> list[Key]:
+    return [read_key(line) for line in read_text(data, "public keys").split("\n") if line]
+
+
+def check_name(name: str) -> str:
+    if not name or "+" in name or any(char.isspace() for char in name):
+        wrong(f"key name {shown(name)}: empty, or with a space or plus sign")
+    return name
+
+
+class Signature(NamedTuple):
+    name: str
+    key_id: bytes
+    signature: bytes
+
+
+def split_note(data: bytes) -> tuple[str, list[Signature]]:
+    """Text and signature lines of a note; nothing is verified."""
+    text, blank, tail = read_text(data, "note").rpartition("\n\n")
+    if not blank or not tail.endswith("\n"):
+        wrong("note: it does not end in an empty line and signature lines")
+    found = []
+    for line in tail[:-1].split("\n"):
+        name, space, encoded = line[2:].partition(" ")
+        if line[:2] != "\u2014 " or not space:
+            wrong("note: a line among the signatures that is none")
+        signature = read_base64(encoded, "note: signature")
+        if len(signature) < 5:
+            wrong("note: a signature that is too short")
+        found.append(Signature(check_name(name), signature[:4], signature[4:]))
+    if len(found) > 100:
+        wrong("note: more than 100 signatures")
+    return text + "\n", found
+
+
+def signed_by(text: str, signature: Signature, key: Key) -> bool:
+    """Whether the key made this signature line for the text. False too when the line is of another key."""
+    if (signature.name, signature.key_id) != (key.name, key.key_id()):
+        return False
+    message, made = text.encode(), signature.signature
+    if key.algorithm == COSIGNATURE:
+        message = b"cosignature/v1\ntime %d\n" % int.from_bytes(made[:8], "big") + message
+        made = made[8:]
+    if not verify_ed25519(key.public, made, message):
+        wrong(f"the signature of {shown(key.name)} does not hold")
+    return True
+
+
+class Checkpoint(NamedTuple):
+    """The head of a tree: https://c2sp.org/tlog-checkpoint. `signer`: None when no key was there to check it."""
+
+    origin: str
+    size: int
+    root: bytes
+    text: str
+    signatures: list[Signature]
+    signer: Key | None
+
+
+def read_checkpoint(note: bytes, keys: Sequence[Key]) -> Checkpoint:
+    text, signatures = split_note(note)
+    lines = text.split("\n")
+    if lines.pop() or len(lines) < 3 or not all(lines):
+        wrong("checkpoint: not three or more lines with something in each")
+    origin, size = lines[0], read_number(lines[1], "checkpoint size")
+    root = read_hash(lines[2], "checkpoint root")
+    mine = [key.named(origin) for key in keys if key.algorithm == ED25519 and key.covers(origin)]
+    signers = [key for key in mine for one in signatures if signed_by(text, one, key)]
+    if keys and not signers:
+        wrong(f"the checkpoint of {shown(origin)} is not signed by the key that was to sign it")
+    return Checkpoint(origin, size, root, text, signatures, signers[0] if signers else None)
+
+
+# ---- The tree: RFC 6962 section 2.1 ----
+
+
+def leaf_hash(line: bytes) -> bytes:
+    return hashlib.sha256(b"\x00" + line).digest()
+
+
+def node_hash(left: bytes, right: bytes) -> bytes:
+    return hashlib.sha256(b"\x01" + left + right).digest()
+
+
+class Tree:
+    """A tree that grows to the right, by leaves or by whole perfect subtrees; of it only the right edge is kept."""
+
+    def __init__(self, size: int = 0, hashes: Sequence[bytes] = ()) -> None:
+        """`hashes`: of the perfect subtrees that make up a tree of this size, left to right."""
+        levels = [level for level in reversed(range(size.bit_length())) if size >> level & 1]
+        if len(levels) != len(hashes):
+            wrong(f"{len(hashes)} hashes for a tree of {size} leaves")
+        self.size = size
+        self._edge = list(zip(levels, hashes))
+
+    def add(self, digest: bytes, level: int = 0) -> None:
+        """The root of the next 2**level leaves."""
+        if self.size % (1 << level):
+            wrong(f"a subtree of level {level} cannot stand at leaf {self.size}")
+        self.size += 1 << level
+        while self._edge and self._edge[-1][0] == level:
+            digest = node_hash(self._edge.pop()[1], digest)
+            level += 1
+        self._edge.append((level, digest))
+
+    def root(self) -> bytes:
+        if not self._edge:
+            return hashlib.sha256(b"").digest()
+        root = self._edge[-1][1]
+        for _, left in reversed(self._edge[:-1]):
+            root = node_hash(left, root)
+        return root
+
+
+def check_inclusion(index: int, size: int, leaf: bytes, proof: Sequence[bytes], root: bytes) -> None:
+    """RFC 9162 section 2.1.3.2."""
+    if index >= size:
+        wrong(f"a tree of {size} leaves has no leaf {index}")
+    node, last, found = index, size - 1, leaf
+    for one in proof:
+        if last == 0:
+            wrong("the inclusion proof is too long")
+        if node & 1 or node == last:
+            found = node_hash(one, found)
+            while not node & 1 and node:
+                node, last = node >> 1, last >> 1
+        else:
+            found = node_hash(found, one)
+        node, last = node >> 1, last >> 1
+    if last or found != root:
+        wrong("the inclusion proof does not lead to the root that was signed")
+
+
+# ---- One record and its proof: https://c2sp.org/tlog-proof ----
+
+
+class Record(NamedTuple):
+    """What every record starts with, and the record itself."""
+
+    prev: str
+    seq: int
+    ts: str
+    type: str
+    fields: dict[str, Any]
+
+
+def read_record(line: bytes) -> Record:
+    fields = read_object(line, "record")
+    prev, seq, ts, kind = (fields.get(name) for name in ("prev", "seq", "ts", "type"))
+    if not (isinstance(prev, str) and isinstance(seq, int) and isinstance(ts, str) and isinstance(kind, str)):
+        wrong("record: without prev, seq, ts and type")
+    if line[:9] != b'{"prev":"' or line[9:73] != prev.encode("utf-8", "replace") or isinstance(seq, bool):
+        wrong("record: it does not begin with prev")
+    return Record(prev, seq, ts, kind, fields)
+
+
+class Proven(NamedTuple):
+    line: bytes
+    record: Record
+    checkpoint: Checkpoint
+
+
+def check_proof(data: bytes, record: bytes | None, keys: Sequence[Key]) -> Proven:
+    """Without `record` it is the one in the proof's `extra` line."""
+    head, blank, note = data.partition(b"\n\n")
+    lines = read_text(head, "proof").split("\n")
+    if not blank or lines.pop(0) != "c2sp.org/tlog-proof@v1":
+        wrong("not a proof of the form c2sp.org/tlog-proof@v1")
+    extra = read_base64(lines.pop(0)[6:], "extra") if lines and lines[0].startswith("extra ") else b""
+    if not lines or not lines[0].startswith("index ") or len(lines) > 64:
+        wrong("proof: no index, or too many hashes")
+    index = read_number(lines.pop(0)[6:], "index")
+    line = extra if record is None else record
+    if not line:
+        raise UnknownError("the proof comes without its record: give it with --record")
+    if extra and line != extra:
+        wrong("the record is not the one that came with the proof")
+    checkpoint = read_checkpoint(note, keys)
+    hashes = [read_hash(one, "hash") for one in lines]
+    check_inclusion(index, checkpoint.size, leaf_hash(line), hashes, checkpoint.root)
+    found = read_record(line)
+    if found.seq != index + 1:
+        wrong(f"the record says it is number {found.seq}, and it is number {index + 1}")
+    return Proven(line, found, checkpoint)
+
+
+# ---- A log with lines withheld ----
+
+
+class Reading(NamedTuple):
+    """What is in a redacted log. `roots`: at the sizes that were asked for. `first`, `last`: records shown."""
+
+    size: int
+    root: bytes
+    roots: dict[int, bytes]
+    shown: int
+    first: int
+    last: int
+    revisions: frozenset[str]
+
+
+_WITHHELD = re.compile(rb"(0|[1-9]|[1-5][0-9]|6[0-2]) ([0-9a-f]{64})")
+
+
+def read_log(file: IO[bytes], sizes: Iterable[int] = ()) -> Reading:
+    """Each row is a record, or `<level> <hash>` for 2**level records that are withheld: together the whole log."""
+    tree, wanted, roots = Tree(), set(sizes), {}
+    count, first, last, prev, revisions = 0, 0, 0, "", set()
+    for row in rows_of(file):
+        if row[:1] == b"{":
+            record = read_record(row)
+            if record.seq != tree.size + 1:
+                wrong(f"record {record.seq} stands where record {tree.size + 1} belongs")
+            if prev not in {"", record.prev}:
+                wrong(f"record {record.seq} is not chained to the one before it")
+            if isinstance(record.fields.get("revision"), str):
+                revisions.add(record.fields["revision"])
+            tree.add(leaf_hash(row))
+            count, first, last = count + 1, first or record.seq, record.seq
+            prev = hashlib.sha256(row).hexdigest()
+        else:
+            found = _WITHHELD.fullmatch(row)
+            if found is None:
+                wrong(f"after record {tree.size} stands neither a record nor a hash")
+            tree.add(bytes.fromhex(found.group(2).decode()), int(found.group(1)))
+            prev = ""
+        if tree.size in wanted:
+            roots[tree.size] = tree.root()
+    return Reading(tree.size, tree.root(), roots, count, first, last, frozenset(revisions))
+
+
+def rows_of(file: IO[bytes]) -> Iterator[bytes]:
+    """The lines of a file without their LFs; each must have one."""
+    while True:
+        row = file.readline(MAX_LINE + 1)
+        if not row:
+            return
+        if row[-1:] != b"\n":
+            wrong("a line that is cut, or too long")
+        yield row[:-1]
+
+
+# ---- What is said in the end ----
+
+
+class Report:
+    """Sentences: what was proven, what was not, what is wrong."""
+
+    def __init__(self) -> None:
+        self.wrong = 0
+        self.lines: list[tuple[str, str]] = []
+
+    def proven(self, sentence: str) -> None:
+        self.lines.append(("proven", sentence))
+
+    def open(self, sentence: str) -> None:
+        self.lines.append(("not proven", sentence))
+
+    def fault(self, sentence: str) -> None:
+        self.wrong += 1
+        self.lines.append(("WRONG", sentence))
+
+    def tell(self) -> int:
+        for kind, sentence in self.lines:
+            sys.stdout.write(f"{kind + ':':11} {sentence}\n")
+        verdict = "nothing is wrong" if not self.wrong else f"{self.wrong} things are WRONG"
+        sys.stdout.write(verdict + "\n")
+        return 1 if self.wrong else 0
+
+
+@contextmanager
+def attempt(report: Report, what: str) -> Iterator[None]:
+    """What goes wrong in here is a fault of `what`; the rest is checked all the same."""
+    try:
+        yield
+    except FAULTS as error:
+        report.fault(f"{shown(what)}: {error}")
+
+
+def tell_key(report: Report, keys: Sequence[Key], *, given: bool) -> None:
+    names = ", ".join(f"{shown(key.name)} (id {key.key_id().hex()})" for key in keys)
+    if not keys:
+        report.open("who signed: there is no public key to check the signatures with")
+    elif given:
+        report.proven(f"the checkpoints are signed by the key that you gave: {names}")
+    else:
+        report.open(f"who signed: the key {names} comes with the evidence itself; compare it with the node's own")
+
+
+def tell_witnesses(report: Report, checkpoint: Checkpoint, witnesses: Sequence[Key]) -> None:
+    """When each witness saw the checkpoint. One that was given and did not sign is no fault, and is said."""
+    for witness in witnesses:
+        seen = [one.signature for one in checkpoint.signatures if signed_by(checkpoint.text, one, witness)]
+        if seen:
+            seconds = min(int.from_bytes(seen[0][:8], "big"), LATEST)
+            when = datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+            report.proven(f"the witness {shown(witness.name)} saw the node's checkpoint at {when}")
+        else:
+            report.open(f"the witness {shown(witness.name)} did not sign the node's checkpoint")
+
+
+# ---- An evidence package ----
+
+
+class Package:
+    """The files of a package, in a zip or in a directory."""
+
+    def __init__(self, path: Path) -> None:
+        self._zip: zipfile.ZipFile | None = None
+        self._directory = path
+        try:
+            if path.is_dir():
+                found = (each for each in path.rglob("*") if not each.is_dir())
+                self.names = sorted(each.relative_to(path).as_posix() for each in found)
+                return
+            self._zip = zipfile.ZipFile(path)
+        except FAULTS as error:
+            raise UnknownError(f"{shown(path)} cannot be read: {error}") from None
+        self.names = self._zip.namelist()
+        if len(set(self.names)) != len(self.names):
+            wrong("the zip holds a name twice")
+
+    def open(self, name: str) -> IO[bytes]:
+        if name not in self.names:
+            wrong(f"{shown(name)} is missing")
+        if self._zip is not None:
+            return self._zip.open(name)
+        return (self._directory / name).open("rb")
+
+    def read(self, name: str) -> bytes:
+        """A small file. The zip's own checksum stands against nobody; the manifest is checked later."""
+        with self.open(name) as file:
+            data = file.read(MAX_SMALL + 1)
+        if len(data) > MAX_SMALL:
+            wrong(f"{shown(name)} is too long")
+        return data
+
+    def sha256(self, name: str) -> str:
+        digest = hashlib.sha256()
+        with self.open(name) as file:
+            for block in iter(lambda: file.read(1 << 20), b""):
+                digest.update(block)
+        return digest.hexdigest()
+
+
+class Member(NamedTuple):
+    """One stream as the manifest states it."""
+
+    stream: str
+    shown: int
+    first: int
+    last: int
+
+
+class Manifest(NamedTuple):
+    streams: list[Member]
+    files: dict[str, str]
+    policies: dict[str, str | None]
+    node: bool
+    uncovered: int
+    digest: str
+
+
+def read_manifest(data: bytes) -> Manifest:
+    found = read_object(data, "manifest.json")
+    try:
+        if found["format"] != "authz-evidence/1":
+            raise UnknownError(f"the package has the format {shown(found['format'])}, which this program does not know")
+        streams = [Member(str(each["stream"]), each["shown"], each["first"], each["last"]) for each in found["streams"]]
+        policies = {each["revision"]: each["file"] for each in found["policies"]}
+        return Manifest(
+            streams, dict(found["files"]), policies, found["node"], found["uncovered"], hashlib.sha256(data).hexdigest()
+        )
+    except (KeyError, TypeError, ValueError):
+        wrong("manifest.json does not say what it has to")
+
+
+def check_package(path: Path, given: Sequence[Key], witnesses: Sequence[Key]) -> Report:
+    report = Report()
+    package = Package(path)
+    manifest = read_manifest(package.read("manifest.json"))
+    for name, digest in sorted(manifest.files.items()):
+        with attempt(report, name):
+            if package.sha256(name) != digest:
+                wrong("it was changed: its SHA-256 is not the one in manifest.json")
+    for name in sorted(set(package.names) - set(manifest.files) - {"manifest.json"}):
+        report.open(f"{shown(name)}: manifest.json does not know it, and nothing here says anything about it")
+    try:
+        keys = list(given) or (read_keys(package.read("public-keys")) if "public-keys" in manifest.files else [])
+        rolled_up = _check_node(package, manifest, keys, witnesses, report)
+        named: set[str] = set()
+        for member in manifest.streams:
+            with attempt(report, member.stream):
+                named |= _check_stream(package, member, keys, rolled_up, report)
+        _check_policies(package, manifest, named, report)
+    except FAULTS as error:
+        report.fault(str(error))
+    else:
+        tell_key(report, keys, given=bool(given))
+    if manifest.uncovered:
+        report.open(f"{manifest.uncovered} matching events were newer than the checkpoints and are left out")
+    report.open("that these are all events that match: a package shows what is in it, not what else there is")
+    report.lines.insert(0, ("package", f"sha256 of manifest.json {manifest.digest}"))
+    return report
+
+
+def _check_node(
+    package: Package, manifest: Manifest, keys: Sequence[Key], witnesses: Sequence[Key], report: Report
+) -> dict[str, tuple[int, bytes]]:
+    """Size and root of each stream, by origin, as the node's own log states them."""
+    if not manifest.node:
+        report.open("the node's roll-up: the package comes without it, so that no witness can be asked")
+        return {}
+    proven = check_proof(package.read("node.tlog-proof"), None, keys)
+    rolled_up = read_rollup(proven.record)
+    report.proven(
+        f"the node's checkpoint {shown(proven.checkpoint.origin)} of {proven.checkpoint.size} records covers the "
+        f"roll-up of {proven.record.ts}"
+    )
+    tell_witnesses(report, proven.checkpoint, witnesses)
+    return rolled_up
+
+
+def read_rollup(record: Record) -> dict[str, tuple[int, bytes]]:
+    if record.type != "audit.rollup":
+        wrong("the node's record is no roll-up")
+    try:
+        return {
+            each["origin"]: (read_number(str(each["size"]), "size"), read_hash(each["root"], "root"))
+            for each in record.fields["streams"]
+        }
+    except (KeyError, TypeError):
+        wrong("the node's roll-up does not say what it has to")
+
+
+def _check_stream(
+    package: Package, member: Member, keys: Sequence[Key], rolled_up: dict[str, tuple[int, bytes]], report: Report
+) -> frozenset[str]:
+    """Says what is proven of the stream. Returns the policy revisions that the records name."""
+    if STREAM.fullmatch(member.stream) is None:
+        wrong("no name of a stream")
+    checkpoint = read_checkpoint(package.read(f"streams/{member.stream}/checkpoint"), keys)
+    if checkpoint.origin.rpartition("/")[2] != member.stream:
+        wrong(f"the checkpoint is of {shown(checkpoint.origin)}")
+    size, root = rolled_up.get(checkpoint.origin, (0, b""))
+    with package.open(f"streams/{member.stream}/log") as file:
+        found = read_log(file, [size])
+    if (found.size, found.root) != (checkpoint.size, checkpoint.root):
+        wrong(f"its {found.size} records are not the {checkpoint.size} that the checkpoint was signed for")
+    if (found.shown, found.first, found.last) != member[1:]:
+        wrong("manifest.json states other records than are shown")
+    withheld = found.last - found.first + 1 - found.shown
+    report.proven(
+        f"{shown(member.stream)}: {found.shown} records, from {found.first} to {found.last} with {withheld} withheld "
+        f"between them, stand in the log of {checkpoint.size} records that was signed as {shown(checkpoint.origin)}"
+    )
+    if size and found.roots.get(size) != root:
+        wrong("the node's roll-up states another tree for it")
+    if size >= found.last:
+        report.proven(f"{shown(member.stream)}: the node's roll-up covers all of them")
+    elif size:
+        report.open(f"{shown(member.stream)}: the node's roll-up covers them up to record {size} only")
+    elif rolled_up:
+        report.open(f"{shown(member.stream)}: the node's roll-up does not know the stream")
+    return found.revisions
+
+
+def _check_policies(package: Package, manifest: Manifest, named: set[str], report: Report) -> None:
+    if named != set(manifest.policies):
+        report.fault("manifest.json states other policies than the records name")
+    for revision, name in sorted(manifest.policies.items()):
+        if name is None:
+            report.open(f"the policy {shown(revision)}: its bundle was not kept")
+        elif bundle_revision(package.read(name)) != revision:
+            report.fault(f"{shown(name)} is not the policy {shown(revision)}")
+        else:
+            report.open(f"that {shown(name)} decided: it calls itself {shown(revision)}, and nothing signed names it")
+
+
+def bundle_revision(data: bytes) -> object:
+    """What a policy bundle calls itself."""
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as tar:
+            for member in tar:
+                if member.name.lstrip("/") == ".manifest" and member.isfile() and member.size < MAX_SMALL:
+                    content = tar.extractfile(member)
+                    return None if content is None else read_object(content.read(), "bundle").get("revision")
+    except (tarfile.TarError, OSError, EOFError, zlib.error, ValueError):
+        return None
+    return None
+
+
+# ---- A whole ledger, from its segments ----
+
+
+class Opening(NamedTuple):
+    """The first record of a segment: what it says of the one before it."""
+
+    seq: int
+    reason: str
+    previous: str | None
+    previous_bytes: int
+
+
+class Cut(NamedTuple):
+    """A prune record: what stood before leaf `size` may be gone."""
+
+    size: int
+    hashes: list[bytes]
+    chain_hash: str
+
+
+class Stream:
+    """One stream of a ledger: a directory of segments."""
+
+    def __init__(self, directory: Path) -> None:
+        self.name = directory.name
+        found = (SEALED.fullmatch(path.name) for path in directory.iterdir())
+        self.segments = sorted({name.group(1) for name in found if name is not None})
+        self._directory = directory
+
+    def open(self, segment: str) -> IO[bytes]:
+        path = self._directory / segment
+        if path.exists():
+            return path.open("rb")
+        program = shutil.which("zstd")
+        if program is None:
+            raise UnknownError(f"{shown(segment)} is compressed: put `zstd` on the PATH, or unpack it with `zstd -d`")
+        command = [program, "-dcq", str(path.with_name(segment + ".zst"))]
+        unpacked = subprocess.run(command, stdout=subprocess.PIPE, check=False)  # noqa: S603 - no shell, a listed name
+        if unpacked.returncode:
+            wrong(f"{shown(segment)}: the compressed file is damaged")
+        return io.BytesIO(unpacked.stdout)
+
+    def opening(self, segment: str) -> Opening | None:
+        """What the segment says of itself; None when it has no complete first line, and so nothing in it counts."""
+        with self.open(segment) as file:
+            line = file.readline(MAX_LINE + 1)
+        if line[-1:] != b"\n" and len(line) <= MAX_LINE:
+            return None
+        record = read_record(line[:-1])
+        stated = [record.fields.get(name) for name in ("format", "stream", "previous_bytes")]
+        if record.type != "audit.segment_open" or stated[:2] != ["authz-ledger/1", self.name]:
+            wrong(f"{shown(segment)} does not begin as a segment of this stream")
+        if record.seq != int(segment[:12]) or not isinstance(stated[2], int):
+            wrong(f"{shown(segment)} does not begin with the record that its name says")
+        return Opening(record.seq, str(record.fields.get("reason")), record.fields.get("previous_segment"), stated[2])
+
+    def records(self) -> Iterator[bytes]:
+        """Every record that counts, oldest first."""
+        openings = [self.opening(name) for name in self.segments]
+        while openings and openings[-1] is None:
+            openings.pop()  # a segment that was being opened
+        for number, opening in enumerate(openings):
+            if opening is None:
+                wrong(f"{shown(self.segments[number])} has no complete first record")
+            if number and opening.previous != self.segments[number - 1]:
+                wrong(f"the segment before {shown(self.segments[number])} is missing")
+            after = openings[number + 1] if number + 1 < len(openings) else None
+            yield from self._counted(self.segments[number], after)
+
+    def _counted(self, segment: str, after: Opening | None) -> Iterator[bytes]:
+        rest = MAX_SIZE if after is None else after.previous_bytes
+        line = b""
+        with self.open(segment) as file:
+            while rest:
+                line = file.readline(min(rest, MAX_LINE + 1))
+                if line[-1:] != b"\n":
+                    break
+                rest -= len(line)
+                yield line[:-1]
+            if after is not None and rest:
+                wrong(f"{shown(segment)} is cut, or what counts of it ends inside a record")
+            if after is not None and after.reason != "recover" and file.read(1):
+                wrong(f"{shown(segment)} has grown after its end")
+            if after is None and len(line) > MAX_LINE:
+                wrong(f"{shown(segment)}: a line that is too long")
+
+
+def check_ledger(path: Path, given: Sequence[Key], witnesses: Sequence[Key]) -> Report:
+    report = Report()
+    audit = path / "audit" if (path / "audit").is_dir() else path
+    try:
+        streams = {each.name: Stream(each) for each in sorted(audit.iterdir()) if is_stream(each)}
+        keys = list(given) or read_keys(_file_if_any(audit.absolute().parent / "keys" / "audit.pub"))
+    except OSError as error:
+        raise UnknownError(f"{shown(path)} cannot be read: {error}") from None
+    if not streams:
+        raise UnknownError(f"{shown(path)}: there is no ledger in it")
+    notes = {name: _file_if_any(audit / "tiles" / name / "checkpoint") for name in streams}
+    rolled_up, cuts = _statements(streams, report)
+    for name, stream in streams.items():
+        stated = rolled_up.pop(name, None)
+        with attempt(report, name):
+            _check_whole(stream, _heads(notes[name], stated, keys), cuts.get(name), report)
+    for name in rolled_up:
+        report.fault(f"{shown(name)}: the node's roll-up knows the stream, and it is not there")
+    tell_key(report, keys, given=bool(given))
+    if witnesses and notes.get("auditor"):
+        tell_witnesses(report, read_checkpoint(notes["auditor"], keys), witnesses)
+    return report
+
+
+def is_stream(path: Path) -> bool:
+    return path.name != "tiles" and path.is_dir() and any(SEALED.fullmatch(each.name) for each in path.iterdir())
+
+
+def _statements(streams: dict[str, Stream], report: Report) -> tuple[dict[str, tuple[int, bytes]], dict[str, Cut]]:
+    """What the ledger says of itself: the newest roll-up, by stream, and what was pruned. Checked as records later."""
+    rolled_up: dict[str, tuple[int, bytes]] = {}
+    cuts: dict[str, Cut] = {}
+    try:
+        newest = b""
+        for line in streams["auditor"].records() if "auditor" in streams else ():
+            newest = line if b'"type":"audit.rollup"' in line[:400] else newest
+        if newest:
+            found = read_rollup(read_record(newest))
+            rolled_up = {origin.rpartition("/")[2]: each for origin, each in found.items()}
+        for line in streams["cli"].records() if "cli" in streams else ():
+            if b'"type":"audit.prune"' in line[:400]:
+                fields = read_record(line).fields
+                hashes = [read_hash(one, "prune record") for one in fields["hashes"]]
+                cuts[fields["stream"]] = Cut(fields["minimum_index"], hashes, fields["chain_hash"])
+    except (WrongError, OSError, KeyError, TypeError) as error:
+        report.fault(f"the roll-up or a prune record cannot be read: {error}")
+    return rolled_up, cuts
+
+
+class Head(NamedTuple):
+    """A tree that something states."""
+
+    what: str
+    size: int
+    root: bytes
+
+
+def _heads(note: bytes, rolled_up: tuple[int, bytes] | None, keys: Sequence[Key]) -> list[Head]:
+    heads = []
+    if note:
+        checkpoint = read_checkpoint(note, keys)
+        heads.append(Head("the checkpoint", checkpoint.size, checkpoint.root))
+    if rolled_up is not None:
+        heads.append(Head("the node's roll-up", *rolled_up))
+    return heads
+
+
+def _check_whole(stream: Stream, heads: Sequence[Head], cut: Cut | None, report: Report) -> None:
+    first = int(stream.segments[0][:12])
+    if first > 1 and (cut is None or first - 1 > cut.size):
+        wrong(f"the records before {first} are missing, and nothing says that they were pruned")
+    roots = dict.fromkeys((head.size for head in heads), b"")
+    last = _read_whole(stream, first, cut if first > 1 else None, roots)
+    report.proven(f"{shown(stream.name)}: {last - first + 1} records, each chained to the one before it")
+    for head in heads:
+        if head.size > last:
+            wrong(f"{head.what} was signed for {head.size} records, and there are {last}: the end is missing")
+        if roots[head.size] == b"":
+            report.open(f"{shown(stream.name)}: {head.what}, of {head.size} records, ends in what was pruned")
+        elif roots[head.size] != head.root:
+            wrong(f"the first {head.size} records are not those that {head.what} was signed for")
+        else:
+            report.proven(f"{shown(stream.name)}: the first {head.size} records are those of {head.what}")
+    covered = max((head.size for head in heads), default=0)
+    if last > covered:
+        report.open(f"{shown(stream.name)}: nothing signed covers the records after {covered}")
+
+
+def _read_whole(stream: Stream, first: int, cut: Cut | None, roots: dict[int, bytes]) -> int:
+    """Check every record against the one before it, fill in the roots of the tree, and return the last number."""
+    tree = Tree() if cut is None else Tree(cut.size, cut.hashes)
+    seq, prev, ts = first - 1, "0" * 64 if first == 1 else "", ""
+    for line in stream.records():
+        record = read_record(line)
+        if cut is not None and seq == cut.size and record.prev != cut.chain_hash:
+            wrong("the first record after what was pruned is not chained to it")
+        if record.seq != seq + 1 or prev not in {"", record.prev} or record.ts <= ts or len(line) > MAX_RECORD:
+            wrong(f"what stands after record {seq} does not follow it by number, hash and time")
+        seq, prev, ts = record.seq, hashlib.sha256(line).hexdigest(), record.ts
+        if seq > tree.size:
+            tree.add(leaf_hash(line))
+        if tree.size in roots:
+            roots[tree.size] = tree.root()
+    return seq
+
+
+# ---- The program ----
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="verify.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("package", nargs="?", type=Path, help="zip or directory; by default the directory of this file")
+    parser.add_argument("--proof", metavar="FILE", type=Path)
+    parser.add_argument("--record", metavar="FILE", type=Path)
+    parser.add_argument("--ledger", metavar="DIR", type=Path)
+    parser.add_argument("--public-key", metavar="KEY", action="append", default=[])
+    parser.add_argument("--witness", metavar="KEY", action="append", default=[])
+    asked = parser.parse_args(arguments)
+    try:
+        return _answer(asked).tell()
+    except WrongError as error:
+        sys.stdout.write(f"WRONG:      {error}\n")
+        return 1
+    except (UnknownError, *FAULTS) as error:
+        sys.stdout.write(f"could not find out: {error}\n")
+        return 3
+
+
+def _answer(asked: argparse.Namespace) -> Report:
+    keys, witnesses = _given(asked.public_key, ED25519), _given(asked.witness, COSIGNATURE)
+    if asked.ledger is not None:
+        return check_ledger(asked.ledger, keys, witnesses)
+    if asked.proof is None:
+        return check_package(asked.package or Path(__file__).absolute().parent, keys, witnesses)
+    report = Report()
+    record = None if asked.record is None else _file(asked.record)
+    proven = check_proof(_file(asked.proof), record, keys)
+    report.proven(
+        f"record {proven.record.seq} stands in the log of {proven.checkpoint.size} records that was signed as "
+        f"{shown(proven.checkpoint.origin)}"
+    )
+    tell_key(report, keys, given=True)
+    tell_witnesses(report, proven.checkpoint, witnesses)
+    report.lines.append(("record", shown_record(proven.line)))
+    return report
+
+
+def shown_record(line: bytes) -> str:
+    """The record in ASCII; what cannot be shown so is escaped."""
+    return line.decode("utf-8").encode("ascii", "backslashreplace").decode()
+
+
+def _file(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(MAX_SMALL)
+
+
+def _file_if_any(path: Path) -> bytes:
+    return _file(path) if path.exists() else b""
+
+
+def _given(sources: Sequence[str], algorithm: int) -> list[Key]:
+    """Keys from the command line: each is one, or a file of some."""
+    keys: list[Key] = []
+    for source in sources:
+        keys += read_keys(_file(Path(source))) if Path(source).exists() else [read_key(source)]
+    if any(key.algorithm != algorithm for key in keys):
+        raise UnknownError("a key was given that cannot be for this: a witness's for a node's, or the other way round")
+    return keys
+
+
+if __name__ == "__main__":
+    sys.exit(main())
