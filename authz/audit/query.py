@@ -72,13 +72,13 @@ def _stream(directory: Path, wanted: Filter) -> Iterator[_Event]:
 def _segment(stream: str, extent: Extent, wanted: Filter) -> Iterator[_Event]:
     for line in lines_backward(extent.path, extent.counted_bytes):
         if wanted.may_pass(line):
-            event = _read(line)
+            event = read_event(line)
             if event is not None and wanted.passes(event):
                 event["stream"] = stream
                 yield event
 
 
-def _read(line: bytes) -> _Event | None:
+def read_event(line: bytes) -> _Event | None:
     """The event, or None for a line that verification will name."""
     try:
         event = _decode(line)
@@ -97,7 +97,7 @@ def _position_of(directories: list[Path], event_id: str) -> _Position:
     for directory in directories:
         for extent in reversed(extents(directory)):
             for line in lines_backward(extent.path, extent.counted_bytes):
-                event = _read(line) if needle in line else None
+                event = read_event(line) if needle in line else None
                 if event is not None and event.get("id") == event_id:
                     event["stream"] = directory.name
                     return _position(event)
