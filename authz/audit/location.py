@@ -17,6 +17,24 @@ class LedgerUnreadableError(AuthzError):
     code = "audit_unreadable"
 
 
+class LedgerDamagedError(AuthzError):
+    """What lies there is not what was recorded or signed. `authz audit verify` says more."""
+
+    code = "audit_damaged"
+
+
+def audit_directory(state: Path | str | None = None) -> Path:
+    """The audit directory of a state directory, by default that of AUTHZ_STATE, else of `.state`.
+
+    Raises LedgerUnreadableError when there is none.
+    """
+    root = Path(os.environ.get("AUTHZ_STATE") or DEFAULT_STATE) if state is None else Path(state)
+    found = root.resolve() / "audit"
+    if not found.is_dir():
+        raise LedgerUnreadableError(f"{root}: there is no ledger in it")
+    return found
+
+
 def stream_directories(path: Path | str | None = None) -> list[Path]:
     """The streams under a state directory, an audit directory or a stream's own directory, by name.
 

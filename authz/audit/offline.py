@@ -1,0 +1,76 @@
+"""Records of commands: what a person does to the ledger with `authz audit` stands in a stream of its own, `cli`."""
+
+import asyncio
+import os
+import re
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from authz.audit.extent import extents, lines_forward
+from authz.audit.location import LedgerUnreadableError
+from authz.audit.writer import LedgerWriter
+from authz.core import ConfigurationError, Event
+
+CLI_STREAM: Final = "cli"
+
+_COMMANDS: Final = re.compile(r"cli(?:\.([1-9][0-9]{0,5}))?")
+
+
+class _SystemClock:
+    now = staticmethod(time.time)
+    elapsed = staticmethod(time.monotonic)
+
+
+def is_of_commands(stream: str) -> bool:
+    """Whether a stream holds the records of commands: `cli`, or one that goes on after it."""
+    return _COMMANDS.fullmatch(stream) is not None
+
+
+def command_streams(audit: Path) -> list[Path]:
+    """The directories of the streams of commands, the one in force last. Raises OSError."""
+    return sorted((child for child in audit.iterdir() if child.is_dir() and is_of_commands(child.name)), key=_number)
+
+
+def record_offline(audit: Path, events: Sequence[Event], stream: str | None = None) -> None:
+    """Make events durable in the stream of commands in force, or in another. Not from within an event loop.
+
+    Raises AuditUnavailableError when they cannot be, or another command is writing there; ConfigurationError when
+    the ledger belongs to another user, who could then not read what this one writes.
+    """
+    owner = audit.stat().st_uid
+    if owner != os.geteuid():
+        raise ConfigurationError(f"{audit} belongs to the user with id {owner}: run this as that user")
+    if stream is None:
+        stream = [CLI_STREAM, *(each.name for each in command_streams(audit))][-1]
+    asyncio.run(_record(audit, events, stream))
+
+
+def _number(directory: Path) -> int:
+    found = _COMMANDS.fullmatch(directory.name)
+    return int(found[1] or 0) if found else 0
+
+
+async def _record(audit: Path, events: Sequence[Event], stream: str) -> None:
+    writer = LedgerWriter(audit, stream, clock=_SystemClock())
+    await writer.open()
+    try:
+        await writer.record_all(events)
+    finally:
+        await writer.close("done")
+
+
+def offline_records(audit: Path, types: str) -> Iterator[bytes]:
+    """The records of commands whose type begins so, oldest first, as raw lines; nothing of them is verified.
+
+    Raises LedgerUnreadableError.
+    """
+    needle = b'"type":"%b' % types.encode()
+    try:
+        for extent in (extent for directory in command_streams(audit) for extent in extents(directory)):
+            for line in lines_forward(extent.path, extent.counted_bytes):
+                if needle in line and line.endswith(b"\n"):
+                    yield line[:-1]
+    except OSError as error:
+        raise LedgerUnreadableError(f"{error.filename}: {error.strerror}") from None
