@@ -85,7 +85,10 @@ EVENT_TYPES: dict[str, EventType] = {
     "audit.degraded": EventType("audit", "critical", ("until", "reason", "by")),
     "audit.gap": EventType("audit", "critical", ("from", "until", "lost", "decisions", "reason")),
     "audit.stream_begun": EventType("audit", "critical", ("stream", "after", "reason")),
-    "audit.prune": EventType("audit", "warning", ("stream", "minimum_index")),
+    "audit.prune": EventType("audit", "warning", ("stream", "minimum_index", "reason")),
+    "audit.archived": EventType("audit", "info", ("archive", "manifest_sha256")),
+    "audit.hold_added": EventType("audit", "warning", ("hold", "reason")),
+    "audit.hold_lifted": EventType("audit", "warning", ("hold", "reason")),
     "audit.rollup": EventType("audit", "info", ("streams",)),
     "audit.key_rotated": EventType("audit", "warning", ("key_id",)),
 }
