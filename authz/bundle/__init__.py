@@ -4,7 +4,7 @@ from authz.bundle.archive import Limits, pack, unpack
 from authz.bundle.errors import BundleError, OpaMissingError
 from authz.bundle.opa import Opa, find_opa
 from authz.bundle.reader import DATA, MANIFEST, MODULE, BuiltWith, Bundle, Manifest, read, verify_digest
-from authz.bundle.shipped import read_shipped
+from authz.bundle.shipped import read_shipped, shipped_archive
 
 __all__ = [
     "DATA",
@@ -21,6 +21,7 @@ __all__ = [
     "pack",
     "read",
     "read_shipped",
+    "shipped_archive",
     "unpack",
     "verify_digest",
 ]

@@ -13,3 +13,9 @@ def read_shipped() -> Bundle:
     bundle = read(PATH)
     verify_digest(bundle, SHA256)
     return bundle
+
+
+def shipped_archive() -> bytes:
+    """The shipped bundle as the file that it is. Raises BundleError if it is not the one of this release."""
+    read_shipped()
+    return PATH.read_bytes()

@@ -477,6 +477,9 @@ def rows_of(file: IO[bytes]) -> Iterator[bytes]:
 # ---- What is said in the end ----
 
 
+PROVEN, OPEN, WRONG = "proven", "not proven", "WRONG"
+
+
 class Report:
     """Sentences: what was proven, what was not, what is wrong."""
 
@@ -485,14 +488,14 @@ class Report:
         self.lines: list[tuple[str, str]] = []
 
     def proven(self, sentence: str) -> None:
-        self.lines.append(("proven", sentence))
+        self.lines.append((PROVEN, sentence))
 
     def open(self, sentence: str) -> None:
-        self.lines.append(("not proven", sentence))
+        self.lines.append((OPEN, sentence))
 
     def fault(self, sentence: str) -> None:
         self.wrong += 1
-        self.lines.append(("WRONG", sentence))
+        self.lines.append((WRONG, sentence))
 
     def tell(self) -> int:
         for kind, sentence in self.lines:
