@@ -63,16 +63,17 @@ class Forger:
                 with self._lock:
                     self.cosigned.append(branch)
                 leaves = branch.leaves
-            elif status == 409:
-                leaves = self.known(int(body))
+            elif status in {409, 422}:
+                leaves = self.known(int(body) if status == 409 else branch.base)
             else:
                 raise AssertionError(f"{status}: {body!r}")
 
     def known(self, size: int) -> list[bytes]:
-        """The history of this size that was cosigned; one of them if the answer did not arrive."""
+        """The history of this size that was cosigned; a guess while the answer that says so is on its way."""
         with self._lock:
-            of_size = [each for each in self.cosigned if len(each.leaves) == size]
-            return (of_size or [each for each in self.branches.values() if len(each.leaves) == size])[0].leaves
+            of_size = [each for each in self.branches.values() if len(each.leaves) == size]
+            known = [each for each in self.cosigned if len(each.leaves) == size]
+            return known[0].leaves if known else self.chance.choice(of_size).leaves
 
 
 def _remembered(state: Path) -> Checkpoint:
