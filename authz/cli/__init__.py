@@ -6,6 +6,7 @@ import click
 
 from authz import __version__
 from authz.cli.audit import audit
+from authz.cli.audit_evidence import COMMANDS as EVIDENCE_COMMANDS
 from authz.cli.audit_witness import witness
 from authz.cli.check import check
 from authz.cli.config import config
@@ -25,7 +26,8 @@ def program() -> None:
 
 for command in (serve, check, token, audit, policy, config):
     program.add_command(command)
-audit.add_command(witness)
+for command in (witness, *EVIDENCE_COMMANDS):
+    audit.add_command(command)
 
 
 def main() -> None:

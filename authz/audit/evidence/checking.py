@@ -1,13 +1,14 @@
 """Checking the proof of one event, with the node's public key and nothing else."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from authz.audit.record import Header, read_header
 from authz.tlog import (
     Checkpoint,
     CosignerKey,
     MalformedError,
+    Note,
     NoteError,
     ProofError,
     VerifierKey,
@@ -34,13 +35,26 @@ class CheckedProof(NamedTuple):
     key: VerifierKey
     witnessed: tuple[tuple[str, int], ...]
 
+    def document(self) -> dict[str, Any]:
+        """The same as JSON takes it."""
+        return {
+            "holds": True,
+            "origin": self.checkpoint.origin,
+            "seq": self.header.seq,
+            "size": self.checkpoint.size,
+            "signed_by": str(self.key),
+            "witnessed": dict(self.witnessed),
+            "record": self.record.decode(),
+        }
+
 
 def check_proof(
     data: bytes, record: bytes | None, keys: Sequence[VerifierKey], witnesses: Sequence[CosignerKey] = ()
 ) -> CheckedProof:
     """What the proof in `data` shows of `record`; without one, of the record that came in the proof's `extra`.
 
-    Raises a TlogError that says what does not hold.
+    One of `keys` must have signed the checkpoint, and every one of `witnesses` must have cosigned it. Raises a
+    TlogError that says what does not hold.
     """
     proof = read_proof(data)
     line = proof.extra if record is None else record
@@ -57,14 +71,20 @@ def check_proof(
         raise NoteError(f"the checkpoint of {origin} is not signed by the key that was given")
     checkpoint = checkpoint_of(opened, origin)
     verify_inclusion(proof.index, checkpoint.size, leaf_hash(line), proof.hashes, checkpoint.root)
-    seen = {(key.name, key.key_id) for key in witnesses}
-    witnessed = [(one.name, cosignature_time(one)) for one in opened.signatures if (one.name, one.key_id) in seen]
-    return CheckedProof(line, _header(line, proof.index), checkpoint, signers[0], tuple(witnessed))
+    witnessed = tuple(_seen(key, opened) for key in witnesses)
+    return CheckedProof(line, _header(line, proof.index), checkpoint, signers[0], witnessed)
 
 
 def signs_for(key: VerifierKey, origin: str) -> bool:
     """Whether the key of a node is the one for this origin: the node's own, or one of its streams'."""
     return origin == key.name or origin.startswith(f"{key.name}/")
+
+
+def _seen(key: CosignerKey, opened: Note) -> tuple[str, int]:
+    for one in opened.signatures:
+        if (one.name, one.key_id) == (key.name, key.key_id):
+            return one.name, cosignature_time(one)
+    raise NoteError(f"the witness {key.name} did not see the checkpoint")
 
 
 def _header(line: bytes, index: int) -> Header:

@@ -1,6 +1,6 @@
 """An evidence package: records that match a question, all it takes to check them, and the program that does."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -174,3 +174,12 @@ def _verify(work: Path) -> None:
     faults = [sentence for kind, sentence in report.lines if kind == verifier.WRONG]
     if faults:
         raise LedgerDamagedError(f"the package does not pass its own verification: {faults[0]}")
+
+
+def verify_evidence(package: Path, keys: Sequence[str] = (), witnesses: Sequence[str] = ()) -> int:
+    """Check a package, a zip or a directory, with this installation's verify.py; it writes to stdout.
+
+    Returns the exit code: 0 nothing is wrong, 1 something is, 3 could not find out.
+    """
+    options = [f"--public-key={key}" for key in keys] + [f"--witness={key}" for key in witnesses]
+    return verifier.main([*options, "--", str(package)])

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -40,17 +40,25 @@ class Spot:
 
 
 class Proven(NamedTuple):
-    """A record with its proof; the record is in the proof's `extra` too."""
+    """The exact record of an event and the proof of it, as a file.
 
-    spot: Spot
-    proof: TlogProof
-    covered: Covered
+    `size`: of the log that was signed as `origin`. `verified`: the node's public key is kept, and the signature holds.
+    """
+
+    stream: str
+    seq: int
+    record: bytes
+    proof: bytes
+    origin: str
+    size: int
+    verified: bool
 
 
-def prove(path: Path | str | None, event: str) -> Proven:
+def prove(path: Path | str | None, event: str, *, with_record: bool = True) -> Proven:
     """The proof of an event, given by its id or as STREAM/NUMBER; `path` as in `verify_audit_integrity`.
 
-    It is of the newest checkpoint, and was checked against it.
+    It is of the newest checkpoint, and was checked against it. The record is in the proof's `extra` line, so that one
+    file is all that a third party needs beside the public key; without `with_record` it is not.
 
     Raises NoSuchEventError, NotCoveredError while no checkpoint covers the event, LedgerDamagedError when the record
     is not what was signed, LedgerUnreadableError.
@@ -58,13 +66,17 @@ def prove(path: Path | str | None, event: str) -> Proven:
     directories = stream_directories(path)
     try:
         spot = _find(directories, event)
-        return prove_spot(covered(spot.directory), spot)
+        found = covered(spot.directory)
+        proof = proof_of(found, spot)
     except OSError as error:
         raise LedgerUnreadableError(f"{error.filename}: {error.strerror}") from None
+    file = (proof if with_record else replace(proof, extra=b"")).write()
+    checkpoint = found.checkpoint
+    return Proven(found.stream, spot.index + 1, spot.line, file, checkpoint.origin, checkpoint.size, found.verified)
 
 
-def prove_spot(found: Covered, spot: Spot) -> Proven:
-    """The proof of the record that stands here. Raises as `prove` does, and OSError."""
+def proof_of(found: Covered, spot: Spot) -> TlogProof:
+    """The proof of the record that stands here, with the record. Raises as `prove` does, and OSError."""
     if spot.index >= found.checkpoint.size:
         raise NotCoveredError(
             f"{spot} is not under a checkpoint yet: the newest one covers {found.checkpoint.size} records. "
@@ -74,7 +86,7 @@ def prove_spot(found: Covered, spot: Spot) -> Proven:
         for reader in readers:
             hashes = _hashes(found, spot, reader)
             if hashes is not None:
-                return Proven(spot, TlogProof(spot.index, hashes, found.note, spot.line), found)
+                return TlogProof(spot.index, hashes, found.note, spot.line)
     raise LedgerDamagedError(f"{spot} is not the record that was signed; `authz audit verify` says more")
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from authz.audit.evidence.covered import NotCoveredError, covered
-from authz.audit.evidence.proving import newest_first, prove_spot
+from authz.audit.evidence.proving import newest_first, proof_of
 from authz.audit.location import LedgerDamagedError
 from authz.audit.rollup_record import AUDITOR, ROLLUP, read_rollup
 from authz.tlog import TlogProof
@@ -37,7 +37,7 @@ def node_proof(audit: Path) -> NodeProof | None:
     for header, spot in newest_first(directory, _NEEDLE):
         if header.type == ROLLUP and spot.index < found.checkpoint.size:
             try:
-                return NodeProof(prove_spot(found, spot).proof)
+                return NodeProof(proof_of(found, spot))
             except ValueError as error:
                 raise LedgerDamagedError(f"{spot}: {error}") from None
     return None

@@ -689,7 +689,7 @@ def _check_stream(
     withheld = found.last - found.first + 1 - found.shown
     report.proven(
         f"{shown(member.stream)}: {found.shown} records, from {found.first} to {found.last} with {withheld} withheld "
-        f"between them, stand in the log of {checkpoint.size} records that was signed as {shown(checkpoint.origin)}"
+        f"between them, stand in the log of {checkpoint.size} records under the checkpoint of {shown(checkpoint.origin)}"
     )
     if size and found.roots.get(size) != root:
         wrong("the node's roll-up states another tree for it")
@@ -954,7 +954,7 @@ def _answer(asked: argparse.Namespace) -> Report:
     record = None if asked.record is None else _file(asked.record)
     proven = check_proof(_file(asked.proof), record, keys)
     report.proven(
-        f"record {proven.record.seq} stands in the log of {proven.checkpoint.size} records that was signed as "
+        f"record {proven.record.seq} stands in the log of {proven.checkpoint.size} records under the checkpoint of "
         f"{shown(proven.checkpoint.origin)}"
     )
     tell_key(report, keys, given=True)
