@@ -1,9 +1,14 @@
 """The ledger: an append-only, hash-chained record of every decision, durable before the reply leaves."""
 
+from authz.audit.evidence.checking import CheckedProof, check_proof
+from authz.audit.evidence.covered import NotCoveredError
+from authz.audit.evidence.keys import read_node_keys, read_witness_keys
+from authz.audit.evidence.package import Evidence, NothingToShowError, verify_evidence, write_evidence
+from authz.audit.evidence.proving import NoSuchEventError, Proven, prove
 from authz.audit.files import Files
 from authz.audit.filters import FILTER_NAMES, Pseudonyms
 from authz.audit.findings import Issue, StreamReport, Verification
-from authz.audit.location import LedgerUnreadableError
+from authz.audit.location import LedgerDamagedError, LedgerUnreadableError
 from authz.audit.query import get_audit_events
 from authz.audit.record import MAX_RECORD_BYTES, InvalidEventError, RecordTooLargeError
 from authz.audit.recovery import Recovery, Tail
@@ -16,11 +21,18 @@ __all__ = [
     "EVENT_TYPES",
     "FILTER_NAMES",
     "MAX_RECORD_BYTES",
+    "CheckedProof",
+    "Evidence",
     "Files",
     "InvalidEventError",
     "Issue",
+    "LedgerDamagedError",
     "LedgerUnreadableError",
     "LedgerWriter",
+    "NoSuchEventError",
+    "NotCoveredError",
+    "NothingToShowError",
+    "Proven",
     "Pseudonyms",
     "RecordTooLargeError",
     "Recovery",
@@ -29,8 +41,14 @@ __all__ = [
     "Tail",
     "Verification",
     "WriterLimits",
+    "check_proof",
     "get_audit_events",
+    "prove",
+    "read_node_keys",
+    "read_witness_keys",
     "stream_summaries",
     "verify",
     "verify_audit_integrity",
+    "verify_evidence",
+    "write_evidence",
 ]
