@@ -100,6 +100,27 @@ AUDIT_FAILURES_TOTAL = Counter(
     "authz_audit_failures_total", "Events that the ledger could not make durable.", registry=REGISTRY
 )
 AUDIT_PENDING = Gauge("authz_audit_pending", "Events on their way to the disk.", registry=REGISTRY)
+AUDIT_UNRECORDED_TOTAL = Counter(
+    "authz_audit_unrecorded_total",
+    "Events that went out without a durable record, in degraded mode; `none` is what is no decision.",
+    ("decision",),
+    registry=REGISTRY,
+)
+AUDIT_DEGRADED = Gauge(
+    "authz_audit_degraded", "1 while what cannot be recorded goes out all the same.", registry=REGISTRY
+)
+AUDIT_DAMAGE = Gauge("authz_audit_damage", "Findings of damage in the ledger that are known.", registry=REGISTRY)
+AUDIT_DISK_FREE_BYTES = Gauge(
+    "authz_audit_disk_free_bytes",
+    "What may still be written on the disk under the ledger.",
+    unit="bytes",
+    registry=REGISTRY,
+)
+AUDIT_DISK_DAYS_LEFT = Gauge(
+    "authz_audit_disk_days_left",
+    "How long that lasts at the rate of the last day; NaN while the rate is not known.",
+    registry=REGISTRY,
+)
 WS_CONNECTIONS_TOTAL = Counter(
     "authz_ws_connections_total", "Attempts to open a decision stream.", ("outcome",), registry=REGISTRY
 )
@@ -147,6 +168,7 @@ def _at_zero(counter: Counter, *values: Iterable[str]) -> None:
 
 _at_zero(REFUSALS_TOTAL, (*REFUSALS, OTHER))
 _at_zero(AUDIT_EVENTS_TOTAL, (*EVENT_TYPES, OTHER))
+_at_zero(AUDIT_UNRECORDED_TOTAL, (*OUTCOMES, NONE))
 _at_zero(WS_CONNECTIONS_TOTAL, ("accepted", "refused"))
 _at_zero(WS_MESSAGES_TOTAL, ("evaluation", "evaluations", "subscribe", "push", OTHER), ("ok", "error"))
 _at_zero(TOKEN_CACHE_TOTAL, ("hit", "miss"))

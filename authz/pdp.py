@@ -4,13 +4,12 @@ import asyncio
 import hashlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 import structlog
-from msgspec import Struct
 
 from authz import __version__, audit, bundle, identity, log
 from authz.config import Settings
@@ -24,7 +23,6 @@ from authz.core import (
     DecisionPoint,
     Entity,
     Event,
-    Ledger,
     OverloadedError,
     Policy,
     Pseudonyms,
@@ -33,7 +31,6 @@ from authz.core import (
 from authz.engine import ActivePolicy, Counts, EmbeddedPolicy
 from authz.ids import IdSource
 from authz.metrics import (
-    AUDIT_FAILURES_TOTAL,
     AUDIT_PENDING,
     ENGINE_REBUILDS_TOTAL,
     JWKS_AGE_SECONDS,
@@ -42,6 +39,8 @@ from authz.metrics import (
     DecisionMeter,
     watch_event_loop,
 )
+from authz.readiness import Check
+from authz.recording import Damage, DiskWatch, GuardedLedger, Mode, ledger_checks
 
 _STREAM = "worker-0"
 _DEV_STATE = ".state"
@@ -52,32 +51,6 @@ class SystemClock:
 
     now = staticmethod(time.time)
     elapsed = staticmethod(time.perf_counter)
-
-
-class CountedLedger:
-    """Implements core.Ledger: another ledger, with every event and every failure counted."""
-
-    def __init__(self, ledger: Ledger, meter: DecisionMeter) -> None:
-        self._ledger = ledger
-        self._meter = meter
-
-    async def record(self, event: Event) -> None:
-        """See core.Ledger."""
-        try:
-            await self._ledger.record(event)
-        except (AuditUnavailableError, OverloadedError):
-            AUDIT_FAILURES_TOTAL.inc()
-            raise
-        self._meter.audited(event.type)
-
-
-class Check(Struct, frozen=True):
-    """One line of `/readyz`: what was looked at, and what to do when it is not well."""
-
-    name: str
-    ok: bool
-    detail: str
-    fix: str = ""
 
 
 class _Followed:
@@ -99,6 +72,9 @@ class _Parts(NamedTuple):
     policy_source: str
     engine_counts: Counts
     writer: audit.LedgerWriter
+    ledger: GuardedLedger
+    damage: Damage
+    disk: DiskWatch
     verifier: identity.Verifier
     pseudonyms: Pseudonyms
     meter: DecisionMeter
@@ -122,7 +98,11 @@ class Pdp:
             _Followed(TOKEN_CACHE_TOTAL.labels("miss").inc, lambda: parts.verifier.misses),
             _Followed(ENGINE_REBUILDS_TOTAL.inc, lambda: parts.engine_counts.rebuilds),
         )
-        self._tasks = (asyncio.create_task(watch_event_loop(), name="event-loop-lag"),)
+        self._tasks = (
+            asyncio.create_task(watch_event_loop(), name="event-loop-lag"),
+            asyncio.create_task(parts.disk.watch(), name="audit-disk"),
+            asyncio.create_task(parts.ledger.watch(), name="audit-mode"),
+        )
 
     @classmethod
     async def start(cls, settings: Settings) -> "Pdp":
@@ -139,20 +119,26 @@ class Pdp:
         meter = DecisionMeter({"/access/v1/evaluation": ("POST",)})
         meter.bind(policy.catalogue, policy.revision)
         verifier = identity.Verifier(_issuers(settings, state), pseudonyms, clock, state / "jwks")
-        writer = audit.LedgerWriter(state / "audit", _STREAM, clock=clock, limits=_writer_limits(settings))
-        await writer.open()
+        stream = await asyncio.to_thread(audit.newest_successor, state / "audit", _STREAM)
+        writer = audit.LedgerWriter(state / "audit", stream, clock=clock, limits=_writer_limits(settings))
+        damage = Damage(stream, settings.audit.on_damage)
+        ledger = GuardedLedger(writer, meter, clock, Mode(clock, degraded=settings.audit.mode == "degraded"), damage)
+        await ledger.open()
         await verifier.start()
         policies = ActivePolicy(policy)
         decisions = DecisionPoint(
             verifier=verifier,
             pseudonyms=pseudonyms,
             policies=policies,
-            ledger=CountedLedger(writer, meter),
+            ledger=ledger,
             meter=meter,
             clock=clock,
             new_id=IdSource(),
         )
-        pdp = cls(settings, decisions, _Parts(policies, source, counts, writer, verifier, pseudonyms, meter, state))
+        disk = _disk(settings, state, writer, clock)
+        await disk.look()
+        parts = _Parts(policies, source, counts, writer, ledger, damage, disk, verifier, pseudonyms, meter, state)
+        pdp = cls(settings, decisions, parts)
         await pdp.record("system.startup", _startup(settings, policy, source))
         return pdp
 
@@ -164,25 +150,32 @@ class Pdp:
         """Record `system.shutdown`, seal the ledger and stop everything. A ledger in trouble does not hold it up."""
         for task in self._tasks:
             task.cancel()
-        for step in (self.record("system.shutdown", {"reason": reason}), self._parts.writer.close(reason)):
-            try:
-                await step
-            except (AuditUnavailableError, OverloadedError) as error:
-                structlog.get_logger("authz.pdp").error("shutdown_unrecorded", code=error.code)
+        last = Event(self.new_id(), "system.shutdown", {"reason": reason})
+        try:
+            await self._parts.ledger.close(last, reason)
+        except (AuditUnavailableError, OverloadedError) as error:
+            structlog.get_logger("authz.pdp").error("shutdown_unrecorded", code=error.code)
         await self._parts.verifier.close()
         await asyncio.to_thread(log.close)
 
+    @property
+    def emergency(self) -> DecisionPoint:
+        """Decides about what an operator does to a ledger that fails: an allow that cannot be recorded now is owed."""
+        return msgspec.structs.replace(self.decisions, ledger=self._parts.ledger.owing)
+
+    async def degrade(self, seconds: float, reason: str, by: str) -> str:
+        """See `GuardedLedger.degrade`."""
+        return await self._parts.ledger.degrade(seconds, reason, by)
+
+    def damage_found(self, findings: Mapping[str, Sequence[str]], *, by: str = "auditor") -> None:
+        """Damage in sealed segments, all that `by` knows of now: stream -> a sentence each. See `audit.on_damage`."""
+        self._parts.damage.found(findings, by=by)
+
     def readiness(self) -> tuple[Check, ...]:
         """Whether decisions can be made, check by check."""
-        failure = self._parts.writer.failure
         checks = [
             Check("policy", ok=True, detail=f"revision {self.policies.active.revision}"),
-            Check(
-                "ledger",
-                ok=failure is None,
-                detail=failure or "records are made durable",
-                fix="" if failure is None else "Free or repair the disk under the state directory; see docs/ledger.md",
-            ),
+            *ledger_checks(self._parts.ledger, self._parts.disk, self._parts.damage),
         ]
         checks += [
             Check(
@@ -283,6 +276,17 @@ def _writer_limits(settings: Settings) -> audit.WriterLimits:
         segment_bytes=settings.audit.segment_bytes,
         segment_seconds=settings.audit.segment_seconds,
         pending_records=settings.audit.queue_records,
+        ballast_bytes=audit.BALLAST_BYTES,
+    )
+
+
+def _disk(settings: Settings, state: Path, writer: audit.LedgerWriter, clock: SystemClock) -> DiskWatch:
+    return DiskWatch(
+        state / "audit",
+        settings.audit.disk_reserve_bytes,
+        clock,
+        free_bytes=audit.Files().free_bytes,
+        written_bytes=lambda: writer.written_bytes,
     )
 
 

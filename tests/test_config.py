@@ -204,7 +204,7 @@ WRONG = {
     "wrong type in a section": ('[limits]\nbody_bytes = "big"', "limits.body_bytes: Expected `int`, got `str`"),
     "section that is none": ('audit = "strict"', "audit: Expected `object`, got `str`"),
     "list that is none": ('issuers = "x"', "issuers: Expected `array`, got `str`"),
-    "unknown choice": ('[audit]\nmode = "degraded"', "audit.mode: Invalid enum value 'degraded'"),
+    "unknown choice": ('[audit]\nmode = "lenient"', "audit.mode: Invalid enum value 'lenient'"),
     "out of bounds": ("workers = 2", "workers: Expected `int` <= 1"),
     "out of bounds in a list": (
         '[[issuers]]\nissuer = "i"\naudiences = ["a"]\nalgorithms = ["EdDSA"]\nkeys = "k"\nleeway_seconds = 301',

@@ -1,5 +1,6 @@
 """The ledger: an append-only, hash-chained record of every decision, durable before the reply leaves."""
 
+from authz.audit.disk import BALLAST_BYTES, WriteRate, days_left
 from authz.audit.evidence.checking import CheckedProof, check_proof
 from authz.audit.evidence.covered import NotCoveredError
 from authz.audit.evidence.keys import read_node_keys, read_witness_keys
@@ -12,12 +13,15 @@ from authz.audit.location import LedgerDamagedError, LedgerUnreadableError
 from authz.audit.query import get_audit_events
 from authz.audit.record import MAX_RECORD_BYTES, InvalidEventError, RecordTooLargeError
 from authz.audit.recovery import Recovery, Tail
+from authz.audit.succession import StreamBegun, begin_successor
+from authz.audit.successors import newest_successor
 from authz.audit.summary import StreamSummary, stream_summaries
 from authz.audit.verify import verify, verify_audit_integrity
 from authz.audit.writer import LedgerWriter, WriterLimits
 from authz.core import EVENT_TYPES
 
 __all__ = [
+    "BALLAST_BYTES",
     "EVENT_TYPES",
     "FILTER_NAMES",
     "MAX_RECORD_BYTES",
@@ -36,13 +40,18 @@ __all__ = [
     "Pseudonyms",
     "RecordTooLargeError",
     "Recovery",
+    "StreamBegun",
     "StreamReport",
     "StreamSummary",
     "Tail",
     "Verification",
+    "WriteRate",
     "WriterLimits",
+    "begin_successor",
     "check_proof",
+    "days_left",
     "get_audit_events",
+    "newest_successor",
     "prove",
     "read_node_keys",
     "read_witness_keys",

@@ -85,7 +85,19 @@ class AnchorSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 class AuditSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`[audit]`."""
 
-    mode: Annotated[Literal["strict"], Meta(description="strict: what cannot be recorded is answered 503.")] = "strict"
+    mode: Annotated[
+        Literal["strict", "degraded"],
+        Meta(
+            description="strict: what cannot be recorded is answered 503. degraded: it goes out, and a gap is recorded."
+        ),
+    ] = "strict"
+    on_damage: Annotated[
+        Literal["page", "stop"],
+        Meta(description="Damage in a sealed segment of the stream in use: say it loudly, or refuse to record (503)."),
+    ] = "page"
+    disk_reserve_bytes: Annotated[
+        int, Meta(ge=0, description="With less room than this on the ledger's disk the service is not ready.")
+    ] = 512 * 1024 * 1024
     privacy: Annotated[
         Literal["pseudonyms"] | None, Meta(description="pseudonyms: user IDs and parameters are keyed hashes.")
     ] = None

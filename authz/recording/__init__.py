@@ -1,0 +1,10 @@
+"""What stands between decisions and the ledger: what counts, what may go out unrecorded, and what is said of it."""
+
+from authz.recording.checks import ledger_checks
+from authz.recording.damage import Damage
+from authz.recording.disk import DiskWatch
+from authz.recording.gap import Gap
+from authz.recording.ledger import GuardedLedger
+from authz.recording.mode import Mode
+
+__all__ = ["Damage", "DiskWatch", "Gap", "GuardedLedger", "Mode", "ledger_checks"]
