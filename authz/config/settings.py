@@ -106,6 +106,10 @@ class AuditSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     ] = None
     segment_bytes: Annotated[int, Meta(ge=4096, description="A segment is sealed at this size.")] = 64 * 1024 * 1024
     segment_seconds: Annotated[int, Meta(ge=1, description="A segment is sealed at this age.")] = 3600
+    compress: Annotated[bool, Meta(description="Compress sealed segments that a signed checkpoint covers.")] = True
+    retention_days: Annotated[
+        int, Meta(ge=0, description="What `authz audit prune` keeps at least, in days; 0 = everything, for ever.")
+    ] = 400
     queue_records: Annotated[int, Meta(ge=1, description="Records that may wait for the disk; more is 503.")] = 20_000
     witnesses: Annotated[tuple[WitnessSettings, ...], Meta(description="Who else cosigns the node's checkpoint.")] = ()
     anchors: Annotated[tuple[AnchorSettings, ...], Meta(description="Where the node's checkpoint is copied to.")] = ()
