@@ -1,6 +1,6 @@
 """Configuration: every setting, where it comes from, and what is refused."""
 
-from authz.config.loading import checked, load, split_address
+from authz.config.loading import checked, load, read, split_address
 from authz.config.reference import reference, starter
 from authz.config.settings import (
     AdminSettings,
@@ -32,6 +32,7 @@ __all__ = [
     "WitnessSettings",
     "checked",
     "load",
+    "read",
     "reference",
     "split_address",
     "starter",

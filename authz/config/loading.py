@@ -25,6 +25,18 @@ def load(
 
     Raises ConfigurationError, naming the key, for unknown keys, wrong types and what --dev or production refuses.
     """
+    return checked(read(file, environment, flags))
+
+
+def read(
+    file: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    flags: Mapping[str, Any] | None = None,
+) -> Settings:
+    """The same for a command that serves nobody and so needs none of what serving needs.
+
+    Raises ConfigurationError, naming the key, for unknown keys and wrong types.
+    """
     document: dict[str, Any] = _read_toml(file) if file else {}
     for path, value in _from_environment(os.environ if environment is None else environment):
         _put(document, path, value)
@@ -32,10 +44,9 @@ def load(
         if value is not None:
             _put(document, name.split("."), value)
     try:
-        settings = msgspec.convert(document, Settings, strict=False)
+        return msgspec.convert(document, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise ConfigurationError(_worded(error)) from None
-    return checked(settings)
 
 
 def checked(settings: Settings) -> Settings:
