@@ -25,6 +25,12 @@ class Answer(Struct, frozen=True):
     context: dict[str, Any] = {}
 
 
+class AdminRefusedError(AuthzError):
+    """The admin listener of a sidecar did not do what it was asked, or was not reached."""
+
+    code = "admin_refused"
+
+
 class _Body(Struct):
     decision: bool
     context: dict[str, Any] = {}
@@ -83,3 +89,29 @@ def _read(status: int, body: bytes) -> Answer:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CouldNotDecideError(f"the answer cannot be read: {error}") from None
     return Answer(answer.decision, answer.context)
+
+
+async def admin_post(
+    url: str, path: str, document: Any, token: str | None = None, *, deadline_seconds: float = 30.0
+) -> dict[str, Any]:
+    """Ask a sidecar's admin listener to do something; what it answered. `url`: http://HOST:PORT or unix:PATH.
+
+    Raises AdminRefusedError with what it said. A redirect is not followed: the token is not for anybody else.
+    """
+    socket = url.removeprefix("unix:") if url.startswith("unix:") else None
+    connector = aiohttp.UnixConnector(socket) if socket else aiohttp.TCPConnector()
+    headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
+    where = ("http://localhost" if socket else url.rstrip("/")) + path
+    try:
+        async with (
+            aiohttp.ClientSession(
+                connector=connector, timeout=aiohttp.ClientTimeout(total=deadline_seconds)
+            ) as session,
+            session.post(where, data=msgspec.json.encode(document), headers=headers, allow_redirects=False) as answer,
+        ):
+            body = await answer.read()
+            if answer.status != 200:
+                raise AdminRefusedError(f"{url}: HTTP {answer.status}: {body[:500].decode('utf-8', 'replace')}")
+            return msgspec.json.decode(body, type=dict[str, Any])
+    except (TimeoutError, aiohttp.ClientError, ValueError) as error:
+        raise AdminRefusedError(f"{url}: {type(error).__name__} {error}".rstrip()) from None

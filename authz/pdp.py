@@ -40,7 +40,7 @@ from authz.metrics import (
     watch_event_loop,
 )
 from authz.readiness import Check
-from authz.recording import Damage, DiskWatch, GuardedLedger, Mode, ledger_checks
+from authz.recording import Damage, Degrading, DiskWatch, GuardedLedger, Mode, ledger_checks
 
 _STREAM = "worker-0"
 _DEV_STATE = ".state"
@@ -165,7 +165,7 @@ class Pdp:
 
     async def degrade(self, seconds: float, reason: str, by: str) -> str:
         """See `GuardedLedger.degrade`."""
-        return await self._parts.ledger.degrade(seconds, reason, by)
+        return await self._parts.ledger.degrade(Degrading(seconds, reason, by))
 
     def damage_found(self, findings: Mapping[str, Sequence[str]], *, by: str = "auditor") -> None:
         """Damage in sealed segments, all that `by` knows of now: stream -> a sentence each. See `audit.on_damage`."""

@@ -9,7 +9,8 @@ from authz.audit.evidence.proving import NoSuchEventError, Proven, prove
 from authz.audit.files import Files
 from authz.audit.filters import FILTER_NAMES, Pseudonyms
 from authz.audit.findings import Issue, StreamReport, Verification
-from authz.audit.location import LedgerDamagedError, LedgerUnreadableError
+from authz.audit.location import LedgerDamagedError, LedgerUnreadableError, audit_directory
+from authz.audit.moment import duration
 from authz.audit.query import get_audit_events
 from authz.audit.record import MAX_RECORD_BYTES, InvalidEventError, RecordTooLargeError
 from authz.audit.recovery import Recovery, Tail
@@ -47,9 +48,11 @@ __all__ = [
     "Verification",
     "WriteRate",
     "WriterLimits",
+    "audit_directory",
     "begin_successor",
     "check_proof",
     "days_left",
+    "duration",
     "get_audit_events",
     "newest_successor",
     "prove",

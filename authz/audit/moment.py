@@ -26,6 +26,14 @@ def moment(name: str, value: str | datetime, now: datetime | None = None) -> str
     return in_utc.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
+def duration(name: str, value: str) -> float:
+    """`90s`, `15m`, `2h`, `7d` or `4w` in seconds. Raises BadRequestError that names the parameter `name`."""
+    relative = _RELATIVE.fullmatch(value)
+    if relative is None:
+        raise BadRequestError(f"{name}: {value!r} is no duration; write 90s, 15m, 2h, 7d or 4w")
+    return timedelta(**{_UNITS[relative[2]]: int(relative[1])}).total_seconds()
+
+
 def _parse(value: str, now: datetime) -> datetime:
     relative = _RELATIVE.fullmatch(value)
     if relative:

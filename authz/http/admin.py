@@ -11,10 +11,21 @@ from urllib.parse import parse_qsl
 
 import msgspec
 from aiohttp import web
+from msgspec import Struct
 
-from authz.core import AccessRequest, Action, BadRequestError, BearerToken, Caller, Decision, Entity, Kind
+from authz.core import (
+    AccessRequest,
+    Action,
+    BadRequestError,
+    BearerToken,
+    Caller,
+    DecisionPoint,
+    Entity,
+    Event,
+    Kind,
+)
 from authz.gateways import Reply, RequestHead, bearer_token, problem, provenance
-from authz.http.answers import refused, response, shown
+from authz.http.answers import read_body, refused, response, shown
 from authz.http.callers import is_loopback
 from authz.http.errors import MethodNotSupportedError, NotFoundError
 from authz.metrics import render
@@ -24,10 +35,9 @@ _ADMIN = Caller("admin")
 
 
 class Pass(NamedTuple):
-    """Who was let through, and by what; None for an open route."""
+    """Who was let through: a subject's pseudonym or who broke the glass; empty for a scrape that needs no token."""
 
-    decision: Decision | None = None
-    break_glass: str | None = None
+    who: str = ""
 
 
 class Row(NamedTuple):
@@ -35,6 +45,16 @@ class Row(NamedTuple):
 
     scope: str | None
     answer: Callable[[RequestHead], Awaitable[Reply]]
+
+
+class Act(NamedTuple):
+    """One admin route that changes something: the scope it takes, and what it does with the body, for whom.
+
+    It is let through also while the ledger fails: what it is for may be that very failure.
+    """
+
+    scope: str
+    act: Callable[[bytes, str], Awaitable[Reply]]
 
 
 class AdminListener:
@@ -52,6 +72,9 @@ class AdminListener:
             "/v1/audit/events": Row("admin:audit:read", self._events),
             "/v1/audit/integrity": Row("admin:audit:read", self._integrity),
         }
+        self._acts: dict[str, Act] = {
+            "/v1/audit/degrade": Act("admin:security:write", self._degrade),
+        }
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; whatever is not expected is a 503."""
@@ -64,31 +87,45 @@ class AdminListener:
 
     async def _answer(self, head: RequestHead, request: web.BaseRequest) -> Reply:
         path = head.target.partition("?")[0]
+        act = self._acts.get(path)
+        if act is not None:
+            return await self._acted(head, request, act)
         row = self._routes.get(path)
         if row is None:
             raise NotFoundError(f"There is nothing at {shown(path)}")
         if head.method not in ("GET", "HEAD"):
             raise MethodNotSupportedError(f"{head.method} is not supported here; use GET")
         if row.scope is not None:
-            denial = await self._guarded(head, request, row.scope)
-            if denial is not None:
-                return denial
+            found = await self._guarded(head, request, row.scope, self._pdp.decisions)
+            if isinstance(found, Reply):
+                return found
         return await row.answer(head)
 
-    async def _guarded(self, head: RequestHead, request: web.BaseRequest, scope: str) -> Reply | None:
-        """The denial, or None for whoever may pass. A scrape that needs no token is not recorded; all else is."""
+    async def _acted(self, head: RequestHead, request: web.BaseRequest, act: Act) -> Reply:
+        if head.method != "POST":
+            raise MethodNotSupportedError(f"{head.method} is not supported here; use POST")
+        found = await self._guarded(head, request, act.scope, self._pdp.emergency)
+        if isinstance(found, Reply):
+            return found
+        return await act.act(await read_body(request), found.who)
+
+    async def _guarded(
+        self, head: RequestHead, request: web.BaseRequest, scope: str, decisions: DecisionPoint
+    ) -> Reply | Pass:
+        """The denial, or who may pass. A scrape that needs no token is not recorded; all else is."""
         token = bearer_token(head.headers)
         if scope == "metrics":
             if self._may_scrape(request, token):
-                return None
+                return Pass()
             scope = "admin:metrics:read"
         name = self._breaks_glass(request, token)
         if name is not None:
-            await self._pdp.record("admin.access", _broken_glass(name, scope, head))
-            return None
-        decision = await self._pdp.decisions.decide(_asked(head, scope, token), audit_as="admin.access")
+            event = Event(self._pdp.new_id(), "admin.access", _broken_glass(name, scope, head))
+            await decisions.ledger.record(event)
+            return Pass(name)
+        decision = await decisions.decide(_asked(head, scope, token), audit_as="admin.access")
         if decision.allow:
-            return None
+            return Pass(decision.subject.pseudonym or "")
         return problem(head, decision, decision.kind.value if decision.kind is not Kind.ALLOW else 503)
 
     def _may_scrape(self, request: web.BaseRequest, token: BearerToken | None) -> bool:
@@ -131,9 +168,27 @@ class AdminListener:
         events = await asyncio.to_thread(self._pdp.audit_events, **filters)
         return _json({"events": events})
 
+    async def _degrade(self, body: bytes, who: str) -> Reply:
+        asked = _decoded(body)
+        return _json({"until": await self._pdp.degrade(asked.seconds, asked.reason, who), "by": who})
+
     async def _integrity(self, _head: RequestHead) -> Reply:
         valid, issues = await asyncio.to_thread(self._pdp.audit_integrity)
         return _json({"valid": valid, "issues": [msgspec.to_builtins(issue) for issue in issues]})
+
+
+class Degrade(Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of `POST /v1/audit/degrade`."""
+
+    seconds: float
+    reason: str
+
+
+def _decoded(body: bytes) -> Degrade:
+    try:
+        return msgspec.json.decode(body, type=Degrade)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequestError(f"body: {error}") from None
 
 
 def _filters(target: str) -> dict[str, Any]:

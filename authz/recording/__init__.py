@@ -5,6 +5,6 @@ from authz.recording.damage import Damage
 from authz.recording.disk import DiskWatch
 from authz.recording.gap import Gap
 from authz.recording.ledger import GuardedLedger
-from authz.recording.mode import Mode
+from authz.recording.mode import Degrading, Mode
 
-__all__ = ["Damage", "DiskWatch", "Gap", "GuardedLedger", "Mode", "ledger_checks"]
+__all__ = ["Damage", "Degrading", "DiskWatch", "Gap", "GuardedLedger", "Mode", "ledger_checks"]

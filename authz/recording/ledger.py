@@ -22,7 +22,7 @@ from authz.metrics import (
 )
 from authz.recording.damage import Damage
 from authz.recording.gap import Gap, decision_of, written
-from authz.recording.mode import Mode
+from authz.recording.mode import Degrading, Mode
 
 _EVERY_SECONDS: Final = 1.0
 _MOST_OWED: Final = 1000
@@ -117,17 +117,18 @@ class GuardedLedger:
             return
         self._meter.audited(event.type)
 
-    async def degrade(self, seconds: float, reason: str, by: str) -> str:
-        """Let decisions go out unrecorded for so long, where they must; 0 ends that. Returns until when.
+    async def degrade(self, asked: Degrading) -> str:
+        """Let decisions go out unrecorded for so long, where they must; 0 seconds end that. Returns until when.
 
-        The command itself is recorded, or owed. Raises BadRequestError, naming the field.
+        The command is recorded, or owed, before it works. Raises BadRequestError, naming the field.
         """
-        self.mode.degrade(seconds, reason, by)
+        seconds, reason, by = asked.checked()
         until = written(self._clock.now() + seconds)
         self._log.critical("audit_degraded", seconds=seconds, reason=reason, by=by)
-        AUDIT_DEGRADED.set(self.mode.degraded)
         body = {"until": until, "seconds": seconds, "reason": reason, "by": by}
         await self.record_or_owe(Event(self._new_id(), "audit.degraded", body))
+        self.mode.degrade(asked)
+        AUDIT_DEGRADED.set(self.mode.degraded)
         return until
 
     def settle_soon(self) -> None:

@@ -1,11 +1,13 @@
 """Strict or degraded: whether what cannot be recorded may go out, by configuration or for a stated time by command."""
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from authz.core import BadRequestError, Clock
 
 MOST_SECONDS: Final = 24 * 60 * 60.0
 """Longest that a command may ask for."""
+
+MOST_REASON_CHARACTERS: Final = 500
 
 
 class Mode:
@@ -36,14 +38,23 @@ class Mode:
         self._until = 0.0
         return self._command
 
-    def degrade(self, seconds: float, reason: str, by: str) -> None:
-        """Be degraded for so long, from now; 0 ends it at once. It ends by itself, and does not survive a restart.
+    def degrade(self, asked: "Degrading") -> None:
+        """Be degraded for so long, from now; 0 ends it at once. It ends by itself, and does not survive a restart."""
+        self._until = self._clock.elapsed() + asked.seconds
+        self._command = f"{asked.by}: {asked.reason}"
 
-        Raises BadRequestError, naming the field.
-        """
-        if not 0 <= seconds <= MOST_SECONDS:
+
+class Degrading(NamedTuple):
+    """A command: let decisions go out unrecorded for so many seconds, where they must. `by`: who gave it."""
+
+    seconds: float
+    reason: str
+    by: str
+
+    def checked(self) -> "Degrading":
+        """Itself. Raises BadRequestError, naming the field."""
+        if not 0 <= self.seconds <= MOST_SECONDS:
             raise BadRequestError(f"seconds: must be from 0 to {MOST_SECONDS:.0f}")
-        if not reason.strip():
-            raise BadRequestError("reason: must say why decisions may go out unrecorded")
-        self._until = self._clock.elapsed() + seconds
-        self._command = f"{by}: {reason}"
+        if not self.reason.strip() or len(self.reason) > MOST_REASON_CHARACTERS:
+            raise BadRequestError(f"reason: must say in 1 to {MOST_REASON_CHARACTERS} characters why")
+        return self
