@@ -1,5 +1,8 @@
 """The ledger: an append-only, hash-chained record of every decision, durable before the reply leaves."""
 
+from authz.audit.archive import ArchivedStream, archive
+from authz.audit.archive_check import CheckedStream, check_archive
+from authz.audit.compress import Compression, Compressor, compress_sealed
 from authz.audit.disk import BALLAST_BYTES, WriteRate, days_left
 from authz.audit.evidence.checking import CheckedProof, check_proof
 from authz.audit.evidence.covered import NotCoveredError
@@ -9,14 +12,19 @@ from authz.audit.evidence.proving import NoSuchEventError, Proven, prove
 from authz.audit.files import Files
 from authz.audit.filters import FILTER_NAMES, Pseudonyms
 from authz.audit.findings import Issue, StreamReport, Verification
+from authz.audit.hold import Hold, add_hold, holds, lift_hold
 from authz.audit.location import LedgerDamagedError, LedgerUnreadableError, audit_directory
 from authz.audit.moment import duration
+from authz.audit.prune import PrunedStream, PruneRequest, prune
+from authz.audit.published import public_keys
 from authz.audit.query import get_audit_events
 from authz.audit.record import MAX_RECORD_BYTES, InvalidEventError, RecordTooLargeError
 from authz.audit.recovery import Recovery, Tail
+from authz.audit.retention import retention_limit
 from authz.audit.succession import StreamBegun, begin_successor
 from authz.audit.successors import newest_successor
 from authz.audit.summary import StreamSummary, stream_summaries
+from authz.audit.upkeep import UpkeepBusyError
 from authz.audit.verify import verify, verify_audit_integrity
 from authz.audit.writer import LedgerWriter, WriterLimits
 from authz.core import EVENT_TYPES
@@ -26,9 +34,14 @@ __all__ = [
     "EVENT_TYPES",
     "FILTER_NAMES",
     "MAX_RECORD_BYTES",
+    "ArchivedStream",
     "CheckedProof",
+    "CheckedStream",
+    "Compression",
+    "Compressor",
     "Evidence",
     "Files",
+    "Hold",
     "InvalidEventError",
     "Issue",
     "LedgerDamagedError",
@@ -38,6 +51,8 @@ __all__ = [
     "NotCoveredError",
     "NothingToShowError",
     "Proven",
+    "PruneRequest",
+    "PrunedStream",
     "Pseudonyms",
     "RecordTooLargeError",
     "Recovery",
@@ -45,19 +60,29 @@ __all__ = [
     "StreamReport",
     "StreamSummary",
     "Tail",
+    "UpkeepBusyError",
     "Verification",
     "WriteRate",
     "WriterLimits",
+    "add_hold",
+    "archive",
     "audit_directory",
     "begin_successor",
+    "check_archive",
     "check_proof",
+    "compress_sealed",
     "days_left",
     "duration",
     "get_audit_events",
+    "holds",
+    "lift_hold",
     "newest_successor",
     "prove",
+    "prune",
+    "public_keys",
     "read_node_keys",
     "read_witness_keys",
+    "retention_limit",
     "stream_summaries",
     "verify",
     "verify_audit_integrity",

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from authz.audit.location import LedgerUnreadableError, stream_directories
+from authz.audit.moment import moment
 from authz.audit.offline import offline_records, record_offline
 from authz.audit.record import read_header
 from authz.audit.segment import ledger_event
@@ -76,15 +77,18 @@ def holds(audit: Path) -> tuple[Hold, ...]:
 def add_hold(audit: Path, reason: str, stream: str | None, since: str | None, until: str | None) -> Hold:
     """Begin a hold. No prune that starts or goes on after this has returned removes what it covers.
 
-    Raises BadRequestError, LedgerUnreadableError, AuditUnavailableError, UpkeepBusyError, ConfigurationError.
+    Times as people give them. Raises BadRequestError, LedgerUnreadableError, AuditUnavailableError,
+    UpkeepBusyError, ConfigurationError.
     """
     _check_reason(reason)
     names = [directory.name for directory in stream_directories(audit)]
     if stream is not None and stream not in names:
         raise BadRequestError(f"stream: there is no {stream!r}; there are {', '.join(names)}")
-    if since is not None and until is not None and since >= until:
+    begin = None if since is None else moment("since", since)
+    end = None if until is None else moment("until", until)
+    if begin is not None and end is not None and begin >= end:
         raise BadRequestError("until: must be later than since")
-    hold = Hold(hold=token_hex(4), stream=stream, since=since, until=until, reason=reason, uid=os.geteuid())
+    hold = Hold(hold=token_hex(4), stream=stream, since=begin, until=end, reason=reason, uid=os.geteuid())
     with upkeep(audit, WAIT_SECONDS):
         record_offline(audit, [ledger_event(ADDED, hold)])
     return hold

@@ -7,6 +7,8 @@ import click
 from authz import __version__
 from authz.cli.audit import audit
 from authz.cli.audit_evidence import COMMANDS as EVIDENCE_COMMANDS
+from authz.cli.audit_hold import hold
+from authz.cli.audit_retention import archive_command, prune_command
 from authz.cli.audit_rules import degrade, new_stream
 from authz.cli.audit_witness import witness
 from authz.cli.check import check
@@ -27,7 +29,7 @@ def program() -> None:
 
 for command in (serve, check, token, audit, policy, config):
     program.add_command(command)
-for command in (witness, degrade, new_stream, *EVIDENCE_COMMANDS):
+for command in (witness, degrade, new_stream, hold, archive_command, prune_command, *EVIDENCE_COMMANDS):
     audit.add_command(command)
 
 

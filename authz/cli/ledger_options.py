@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import click
 
-from authz.audit import LedgerUnreadableError
-from authz.core import BadRequestError
+from authz.audit import LedgerDamagedError, LedgerUnreadableError, UpkeepBusyError
+from authz.core import AuditUnavailableError, BadRequestError
 
 DIRECTORY: Final = click.Path(path_type=Path)
 
@@ -63,6 +63,20 @@ def could_not_find_out() -> Iterator[None]:
         sys.exit(3)
     except BadRequestError as error:
         raise click.UsageError(str(error)) from None
+
+
+@contextmanager
+def changing_the_ledger() -> Iterator[None]:
+    """As `could_not_find_out`, for commands that write: exit 1 for a damaged ledger, 3 for what cannot be done now."""
+    try:
+        with could_not_find_out():
+            yield
+    except LedgerDamagedError as error:
+        click.echo(f"refused: {error}", err=True)
+        sys.exit(1)
+    except (AuditUnavailableError, UpkeepBusyError) as error:
+        click.echo(f"could not be done: {error}", err=True)
+        sys.exit(3)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import json
 import random
 import shutil
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -321,7 +322,7 @@ def test_nothing_is_pruned_where_holds_cannot_be_relied_on(state: Path, how: str
 def test_what_a_crash_left_is_finished_from_the_record(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The next run, whatever it is asked, removes what the record names; it needs no second record."""
     with monkeypatch.context() as patch:
-        patch.setattr("authz.audit.prune.remove", _crash_unless_nothing)
+        patch.setattr(import_module("authz.audit.prune"), "remove", _crash_unless_nothing)
         with pytest.raises(KeyboardInterrupt):
             drop(state, midnight(4))
     assert len(prunes(state / "audit")[STREAM]) == 1
@@ -346,7 +347,7 @@ def _crash_unless_nothing(directory: Path, tiles: Path, records: list[object], *
 def test_a_file_that_is_not_what_was_pruned_is_left(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A record is no licence to remove something else under the same name, nor what came under a hold meanwhile."""
     with monkeypatch.context() as patch:
-        patch.setattr("authz.audit.prune.remove", _crash_unless_nothing)
+        patch.setattr(import_module("authz.audit.prune"), "remove", _crash_unless_nothing)
         with pytest.raises(KeyboardInterrupt):
             drop(state, midnight(3))
     first, second, third = (state / "audit" / STREAM / name for name in names(state)[:3])
