@@ -77,7 +77,7 @@ def check_proof(
 
 def signs_for(key: VerifierKey, origin: str) -> bool:
     """Whether the key of a node is the one for this origin: the node's own, or one of its streams'."""
-    return origin == key.name or origin.startswith(f"{key.name}/")
+    return key.name in {origin, origin.rpartition("/")[0]}
 
 
 def _seen(key: CosignerKey, opened: Note) -> tuple[str, int]:

@@ -217,7 +217,7 @@ class Key(NamedTuple):
 
     def covers(self, origin: str) -> bool:
         """A node's key signs for the node's streams: `<name>/<stream>`."""
-        return origin == self.name or origin.startswith(self.name + "/")
+        return self.name in {origin, origin.rpartition("/")[0]}
 
 
 def read_key(text: str) -> Key:
@@ -525,15 +525,15 @@ def tell_key(report: Report, keys: Sequence[Key], *, given: bool) -> None:
 
 
 def tell_witnesses(report: Report, checkpoint: Checkpoint, witnesses: Sequence[Key]) -> None:
-    """When each witness saw the checkpoint. One that was given and did not sign is no fault, and is said."""
+    """When each witness saw the checkpoint. Who asks for a witness wants to know that it did."""
     for witness in witnesses:
         seen = [one.signature for one in checkpoint.signatures if signed_by(checkpoint.text, one, witness)]
         if seen:
             seconds = min(int.from_bytes(seen[0][:8], "big"), LATEST)
             when = datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-            report.proven(f"the witness {shown(witness.name)} saw the node's checkpoint at {when}")
+            report.proven(f"the witness {shown(witness.name)} saw the checkpoint at {when}")
         else:
-            report.open(f"the witness {shown(witness.name)} did not sign the node's checkpoint")
+            report.fault(f"the witness {shown(witness.name)} did not sign the checkpoint")
 
 
 # ---- An evidence package ----
@@ -646,7 +646,9 @@ def _check_node(
 ) -> dict[str, tuple[int, bytes]]:
     """Size and root of each stream, by origin, as the node's own log states them."""
     if not manifest.node:
-        report.open("the node's roll-up: the package comes without it, so that no witness can be asked")
+        if witnesses:
+            wrong("the package comes without the node's roll-up: no witness can be asked")
+        report.open("what the node's own log says: the package comes without its roll-up")
         return {}
     proven = check_proof(package.read("node.tlog-proof"), None, keys)
     rolled_up = read_rollup(proven.record)
@@ -689,7 +691,8 @@ def _check_stream(
     withheld = found.last - found.first + 1 - found.shown
     report.proven(
         f"{shown(member.stream)}: {found.shown} records, from {found.first} to {found.last} with {withheld} withheld "
-        f"between them, stand in the log of {checkpoint.size} records under the checkpoint of {shown(checkpoint.origin)}"
+        f"between them, stand in the log of {checkpoint.size} records under the checkpoint of "
+        f"{shown(checkpoint.origin)}"
     )
     if size and found.roots.get(size) != root:
         wrong("the node's roll-up states another tree for it")
@@ -833,7 +836,9 @@ def check_ledger(path: Path, given: Sequence[Key], witnesses: Sequence[Key]) -> 
     for name in rolled_up:
         report.fault(f"{shown(name)}: the node's roll-up knows the stream, and it is not there")
     tell_key(report, keys, given=bool(given))
-    if witnesses and notes.get("auditor"):
+    if witnesses and not notes.get("auditor"):
+        report.fault("there is no checkpoint of the node: no witness can be asked")
+    elif witnesses:
         tell_witnesses(report, read_checkpoint(notes["auditor"], keys), witnesses)
     return report
 
