@@ -29,7 +29,7 @@ class StreamBegun(Struct, frozen=True, kw_only=True):
     left; 0 and None where there was none. `uid`: the operating system's number of the user who gave the command.
     """
 
-    stream: str
+    successor: str
     after: str
     after_seq: int
     after_hash: str | None
@@ -53,8 +53,10 @@ def begin_successor(audit: Path, after: str, reason: str) -> StreamBegun:
         raise BadRequestError(f"after: {newest!r} goes on after {after!r} already; state that one if it is to be left")
     with _nobody_writes(directory):
         seq, last = _end(directory)
-        stream = numbered(base, number + 1)
-        begun = StreamBegun(stream=stream, after=after, after_seq=seq, after_hash=last, reason=reason, uid=os.getuid())
+        successor = numbered(base, number + 1)
+        begun = StreamBegun(
+            successor=successor, after=after, after_seq=seq, after_hash=last, reason=reason, uid=os.getuid()
+        )
         _record(audit, begun)
     return begun
 
@@ -76,7 +78,7 @@ def _record(audit: Path, begun: StreamBegun) -> None:
     """First in the stream of commands, so that no successor is there without a word; then in the successor."""
     if not is_of_commands(begun.after):
         record_offline(audit, [ledger_event("audit.stream_begun", begun)])
-    record_offline(audit, [ledger_event("audit.stream_begun", begun)], begun.stream)
+    record_offline(audit, [ledger_event("audit.stream_begun", begun)], begun.successor)
 
 
 def _base(audit: Path, stream: str) -> tuple[str, int]:
@@ -87,6 +89,8 @@ def _base(audit: Path, stream: str) -> tuple[str, int]:
 
 
 def _end(directory: Path) -> tuple[int, str | None]:
+    if not directory.is_dir():
+        return 0, None
     try:
         for extent in reversed(extents(directory)):
             for line in lines_backward(extent.path, extent.counted_bytes):

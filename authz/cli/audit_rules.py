@@ -57,4 +57,4 @@ def new_stream(after: str, reason: str, state: Path | None, as_json: bool) -> No
     if as_json:
         click.echo(msgspec.json.encode(begun))
     else:
-        click.echo(f"{begun.stream} goes on after {begun.after}, which was left at record {begun.after_seq}")
+        click.echo(f"{begun.successor} goes on after {begun.after}, which was left at record {begun.after_seq}")

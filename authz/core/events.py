@@ -84,7 +84,7 @@ EVENT_TYPES: dict[str, EventType] = {
     "audit.clock_step": EventType("audit", "warning", ("step_seconds", "expected", "observed")),
     "audit.degraded": EventType("audit", "critical", ("until", "reason", "by")),
     "audit.gap": EventType("audit", "critical", ("from", "until", "lost", "decisions", "reason")),
-    "audit.stream_begun": EventType("audit", "critical", ("stream", "after", "reason")),
+    "audit.stream_begun": EventType("audit", "critical", ("successor", "after", "reason")),
     "audit.prune": EventType("audit", "warning", ("stream", "minimum_index", "reason")),
     "audit.archived": EventType("audit", "info", ("archive", "manifest_sha256")),
     "audit.hold_added": EventType("audit", "warning", ("hold", "reason")),

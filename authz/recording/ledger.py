@@ -155,7 +155,6 @@ class GuardedLedger:
         if self._settling is not None:
             await self._settling
         try:
-            await self._writer.make_way()
             await self.settle()
             await self._end_with(last)
         finally:
