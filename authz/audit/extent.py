@@ -75,6 +75,22 @@ def lines_forward(path: Path, end: int) -> Iterator[bytes]:
             yield line
 
 
+def line_blocks(path: Path, end: int, block_bytes: int = 1 << 18) -> Iterator[tuple[list[bytes], bytes]]:
+    """The same, many lines at a time and without their LFs, and beside them what is left after the last LF.
+
+    That is empty but in the last block. Raises OSError.
+    """
+    with open_segment(path) as file:
+        while end > 0 and (lines := file.readlines(min(block_bytes, end))):
+            size, rest = sum(map(len, lines)), b""
+            if size > end:
+                lines[-1] = lines[-1][: end - size]
+            if not lines[-1].endswith(b"\n"):
+                rest = lines.pop()
+            end -= size
+            yield [line[:-1] for line in lines], rest
+
+
 def lines_backward(path: Path, end: int, block_bytes: int = 1 << 18) -> Iterator[bytes]:
     """The complete lines of the first `end` bytes of a segment, without LF, last one first. Raises OSError.
 

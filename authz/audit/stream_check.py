@@ -1,162 +1,202 @@
-"""One pass over one stream: every record that counts against the one before it, every segment against the next."""
+"""One pass over one stream: every record that counts against the one before it and against what was signed."""
 
-from collections.abc import Callable
-from hashlib import sha256
+from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
-from authz.audit.extent import Extent, extents, lines_forward
-from authz.audit.findings import Issue, IssueKind, NoteKind, StreamReport
-from authz.audit.record import ORIGIN, PREV, read_header
+from authz.audit.claims import Claims
+from authz.audit.extent import Extent, extents, line_blocks, lines_forward
+from authz.audit.findings import Coverage, Findings, Place, StreamReport
+from authz.audit.line_check import LineCheck
+from authz.audit.prune_record import Pruned
 from authz.audit.segment import SegmentOpen, first_seq, void_names
+from authz.audit.tree_check import TreeCheck
+from authz.tlog import CompactRange, leaf_hashes
 
-_LF: Final = 10
-_TS_LENGTH: Final = len("2026-01-01T00:00:00.000000Z")
+Observer = Callable[[Sequence[bytes], int], None]
+"""Is given the records of a stream as they are read, many at a time, with the number of the first of them."""
 
 
-class _Place(NamedTuple):
-    """Where a record stands: line from 1, offset in bytes from 0."""
+class SegmentGoneError(Exception):
+    """A segment was listed and is not there any more: it was pruned meanwhile, or somebody removes it."""
 
-    segment: str
-    line: int
-    offset: int
+
+class Task(NamedTuple):
+    """What to hold a stream to. `tiles`: directory of its published tree, None when it has none.
+
+    `pruned` is asked when the first records are gone, with the number of the first that is there.
+    """
+
+    directory: Path
+    claims: Claims
+    tiles: Path | None
+    pruned: Callable[[int], Pruned | None]
+    parse: bool
+    progress: Callable[[int], None]
+    observe: Observer | None = None
 
 
 class StreamCheck:
-    """Fills `issues` and `notes`. What the next record must say is None where a missing piece leaves it unknown."""
+    """Fills `findings`."""
 
-    def __init__(self, directory: Path, *, parse: bool, progress: Callable[[int], None]) -> None:
-        self.issues: list[Issue] = []
-        self.notes: list[Issue] = []
-        self._directory = directory
-        self._parse = parse
-        self._progress = progress
-        self._prev: bytes | None = ORIGIN
-        self._seq: int | None = 1
-        self._ts = ""
-        self._last = _Place("", 0, 0)
+    def __init__(self, task: Task, findings: Findings) -> None:
+        self._task = task
+        self._findings = findings
+        self._pruned: Pruned | None = None
+        self._starts: list[tuple[int, Extent]] = []
         self._records = 0
         self._counted_bytes = 0
+        self._lines: LineCheck
+        self._tree: TreeCheck
 
     def run(self) -> StreamReport:
-        """Check the stream. What cannot be read is a finding, not an error."""
-        try:
-            found = extents(self._directory)
-            voided = void_names(self._directory)
-        except OSError as error:
-            found, voided = [], []
-            self._issue("segment_unreadable", _Place("", 0, 0), f"The stream cannot be read: {error}")
-        for before, extent, after in zip([None, *found], found, [*found[1:], None], strict=False):
+        """Check the stream. What cannot be read is a finding, not an error. Raises SegmentGoneError: begin again."""
+        found, voided = self._list()
+        found = self._start(found)
+        before = self._pruned.segments[-1].name if self._pruned and self._pruned.segments else None
+        for extent, after in zip(found, [*found[1:], None], strict=False):
             self._segment(before, extent, after)
+            before = extent.path.name
         for name in voided:
-            self._note("set_aside", _Place(name, 0, 0), "Set aside after a failure: nothing in it counts")
-        self._note("uncovered" if self._records else "empty", self._last, self._uncovered())
-        last_seq = (self._seq or 1) - 1
-        return StreamReport(self._directory.name, len(found), self._records, self._counted_bytes, last_seq)
+            self._findings.note("set_aside", Place(name), "Set aside after a failure: nothing in it counts")
+        last_seq = (self._lines.seq or 1) - 1
+        self._tree.end(last_seq, self._lines.last)
+        return self._report(len(found), last_seq)
 
-    def _uncovered(self) -> str:
-        if not self._records:
-            return "The stream holds no record"
-        return (
-            "Not covered by a checkpoint yet: a change of the last record, a cut at the end or a ledger rewritten "
-            "as a whole would not be found"
+    def _list(self) -> tuple[list[Extent], list[str]]:
+        try:
+            return extents(self._task.directory), void_names(self._task.directory)
+        except OSError as error:
+            self._findings.issue("segment_unreadable", Place(), f"The stream cannot be read: {error}")
+            return [], []
+
+    def _start(self, found: list[Extent]) -> list[Extent]:
+        """Where the checks begin, and the segments from there on: at the first record, or after what was pruned."""
+        first = first_seq(found[0].path.name) if found else 1
+        pruned = self._task.pruned(first) if first != 1 or not found else None
+        tree = CompactRange()
+        if pruned is None:
+            self._lines = LineCheck(self._findings, parse=self._task.parse)
+        else:
+            tree, seq = pruned.tree(), pruned.minimum_index + 1
+            self._pruned, self._records = pruned, pruned.minimum_index
+            self._lines = LineCheck(self._findings, parse=self._task.parse, seq=seq, prev=pruned.chain_hash.encode())
+            found = [extent for extent in found if first_seq(extent.path.name) >= seq]
+        self._tree = TreeCheck(tree, self._task.claims, self._task.tiles, self._findings, self._locate)
+        return found
+
+    def _report(self, segments: int, last_seq: int) -> StreamReport:
+        findings, lines, pruned = self._findings, self._lines, self._pruned
+        first = 1 if pruned is None else pruned.minimum_index + 1
+        if pruned is not None:
+            what = f"Records 1 to {pruned.minimum_index} were removed, as a record of the stream cli says"
+            findings.note("pruned", Place(), f"{what} (reason: {pruned.reason})")
+        covered = self._tree.covered
+        covered_seq = 0 if covered is None else covered.size
+        if not last_seq:
+            findings.note("empty", lines.last, "The stream holds no record")
+        elif last_seq > covered_seq:
+            findings.note("uncovered", lines.last, _uncovered(covered_seq, last_seq))
+        coverage = None
+        if covered is not None and covered.key is not None:
+            coverage = Coverage(covered_seq, covered.source, covered.where, covered.key)
+        return StreamReport(
+            findings.stream,
+            segments,
+            self._records - (first - 1),
+            self._counted_bytes,
+            last_seq,
+            covered_seq,
+            first,
+            coverage,
         )
 
-    def _segment(self, before: Extent | None, extent: Extent, after: Extent | None) -> None:
+    def _segment(self, before: str | None, extent: Extent, after: Extent | None) -> None:
+        self._starts.append((self._records, extent))
         if after is not None or extent.begun:
             self._opening(before, extent)
         try:
-            self._lines(extent, is_last=after is None)
+            self._read(extent, is_last=after is None)
+        except FileNotFoundError as error:
+            raise SegmentGoneError(extent.path.name) from error
         except OSError as error:
-            self._issue("segment_unreadable", _Place(extent.path.name, 0, 0), f"Cannot be read: {error}")
-            self._prev = self._seq = None
+            self._findings.issue("segment_unreadable", Place(extent.path.name), f"Cannot be read: {error}")
+            self._hole()
         if after is not None and after.opening is not None:
             self._length(extent, after.opening)
-        self._progress(extent.size_bytes)
+        self._task.progress(extent.size_bytes)
 
-    def _opening(self, before: Extent | None, extent: Extent) -> None:
+    def _hole(self) -> None:
+        self._lines.lose()
+        self._tree.stop()
+
+    def _opening(self, before: str | None, extent: Extent) -> None:
         """The segment's own statement: who it is and what it follows."""
-        place = _Place(extent.path.name, 1, 0)
-        header, opening = extent.header, extent.opening
-        expected = before.path.name if before is not None else None
+        name = extent.path.name
+        place = Place(name, 1, 0)
+        header, opening, issue = extent.header, extent.opening, self._findings.issue
         if header is None or opening is None:
-            self._issue("segment_statement", place, "The segment does not begin with a segment_open record")
+            issue("segment_statement", place, "The segment does not begin with a segment_open record")
             return
-        if header.seq != first_seq(extent.path.name):
-            self._issue(
-                "segment_statement", place, f"The segment begins with record {header.seq}, not as its name says"
-            )
-        if opening.stream != self._directory.name:
-            self._issue("segment_statement", place, f"The segment belongs to the stream {opening.stream!r}")
-        if opening.previous_segment != expected:
-            self._issue("segment_missing", place, f"It follows {opening.previous_segment}, which is not there")
-            self._prev = self._seq = None
+        if header.seq != first_seq(name):
+            issue("segment_statement", place, f"The segment begins with record {header.seq}, not as its name says")
+        if opening.stream != self._findings.stream:
+            issue("segment_statement", place, f"The segment belongs to the stream {opening.stream!r}")
+        if opening.previous_segment != before:
+            issue("segment_missing", place, f"It follows {opening.previous_segment}, which is not there")
+            self._hole()
 
     def _length(self, extent: Extent, after: SegmentOpen) -> None:
         """The segment against the statement of the next one about it."""
         surplus = extent.size_bytes - extent.counted_bytes
-        place = _Place(extent.path.name, 0, extent.counted_bytes)
+        place = Place(extent.path.name, 0, extent.counted_bytes)
         if surplus < 0:
-            self._issue("segment_cut", place, f"{-surplus} bytes are missing at its end")
+            self._findings.issue("segment_cut", place, f"{-surplus} bytes are missing at its end")
         elif surplus > 0 and after.reason != "recover":
-            self._issue("segment_grown", place, f"{surplus} bytes were added after its orderly end")
+            self._findings.issue("segment_grown", place, f"{surplus} bytes were added after its orderly end")
         elif surplus > 0:
-            self._note("ignored_tail", place, f"{surplus} bytes written before a failure: they do not count")
+            self._findings.note("ignored_tail", place, f"{surplus} bytes written before a failure: they do not count")
 
-    def _lines(self, extent: Extent, *, is_last: bool) -> None:
-        name, prev, place = extent.path.name, self._prev, self._last
-        number = offset = 0
-        whole = b""
-        for line in lines_forward(extent.path, extent.counted_bytes):
-            if line[-1] != _LF:
-                self._cut(_Place(name, number + 1, offset), len(line), is_last=is_last)
-                break
-            whole = line
-            number += 1
-            if line[PREV] != prev and prev is not None:
-                self._broken(place, name, number)
-            prev = sha256(line[:-1]).hexdigest().encode()
-            place = _Place(name, number, offset)
-            offset += len(line)
-            if self._parse or number == 1:
-                self._record(line, place)
-        if number > 1 and not self._parse:
-            self._seq = first_seq(name) + number - 1
-            self._record(whole, place)
-        self._prev, self._last = prev, place
-        self._records += number
-        self._counted_bytes += offset
-
-    def _broken(self, before: _Place, name: str, number: int) -> None:
-        if before.line == 0:
-            self._issue("chain_broken", _Place(name, number, 0), "The first record of the stream follows another one")
+    def _read(self, extent: Extent, *, is_last: bool) -> None:
+        """The lines of a segment."""
+        self._lines.enter(extent.path.name)
+        rest = b""
+        for lines, left in line_blocks(extent.path, extent.counted_bytes):
+            rest = left
+            if self._task.observe is not None and lines:
+                self._task.observe(lines, self._records + 1)
+            self._lines.block(lines)
+            if self._tree.wants:
+                self._tree.extend(leaf_hashes(lines))
+            self._records += len(lines)
+        place = self._lines.next_place
+        self._counted_bytes += place.offset
+        self._lines.leave()
+        if not rest:
             return
-        what = f"This is not the record that the next one ({name}, line {number}) was chained to: one of the two was "
-        self._issue("chain_broken", before, what + "changed, or records between them were removed or added")
-
-    def _cut(self, place: _Place, length: int, *, is_last: bool) -> None:
         if is_last:
-            self._note("ignored_tail", place, f"{length} bytes after the last record: being written, or cut by a crash")
+            what = f"{len(rest)} bytes after the last record: being written, or cut by a crash"
+            self._findings.note("ignored_tail", place, what)
         else:
-            self._issue("record_unreadable", place, "What counts of this segment ends in the middle of a record")
+            self._findings.issue(
+                "record_unreadable", place, "What counts of this segment ends in the middle of a record"
+            )
 
-    def _record(self, line: bytes, place: _Place) -> None:
-        """What a record says of itself: number and time."""
+    def _locate(self, index: int) -> Place:
+        """Where the record with this index stands, counted from the first one that was read."""
+        start, extent = max((each for each in self._starts if each[0] <= index), key=lambda each: each[0])
+        before = index - start
         try:
-            header = read_header(line)
-        except ValueError as error:
-            self._issue("record_unreadable", place, f"Not a record: {error}")
-            self._seq = None if self._seq is None else self._seq + 1
-            return
-        if self._seq is not None and header.seq != self._seq:
-            kind: IssueKind = "seq_gap" if header.seq > self._seq else "seq_repeated"
-            self._issue(kind, place, f"Record {header.seq} stands where {self._seq} belongs")
-        if header.ts <= self._ts or len(header.ts) != _TS_LENGTH:
-            self._issue("time_reversed", place, f"Its time {header.ts} is not after {self._ts}")
-        self._seq, self._ts = header.seq + 1, header.ts
+            offset = sum(map(len, islice(lines_forward(extent.path, extent.counted_bytes), before)))
+        except OSError:
+            offset = 0
+        return Place(extent.path.name, before + 1, offset)
 
-    def _issue(self, kind: IssueKind, place: _Place, message: str) -> None:
-        self.issues.append(Issue(self._directory.name, place.segment, place.line, place.offset, kind, message))
 
-    def _note(self, kind: NoteKind, place: _Place, message: str) -> None:
-        self.notes.append(Issue(self._directory.name, place.segment, place.line, place.offset, kind, message))
+def _uncovered(covered_seq: int, last_seq: int) -> str:
+    subject = f"Records {covered_seq + 1} to {last_seq} are not covered" if covered_seq else "Not covered"
+    return (
+        f"{subject} by a checkpoint yet: a change of the last record, a cut at the end or a ledger rewritten as a "
+        "whole would not be found"
+    )

@@ -6,7 +6,7 @@ from authz.tlog.cosignature import CosignerKey, CosignerSigner, cosignature_time
 from authz.tlog.entries import MAX_ENTRY_BYTES, entry_bundle, read_entry_bundle
 from authz.tlog.errors import CheckpointError, MalformedError, NoteError, ProofError, TileMissingError, TlogError
 from authz.tlog.keys import Verifier, VerifierKey, check_name
-from authz.tlog.merkle import EMPTY_ROOT, CompactRange, HashReader, leaf_hash, leaf_hashes, node_hash
+from authz.tlog.merkle import EMPTY_ROOT, CompactRange, HashReader, leaf_hash, leaf_hashes, node_hash, parents
 from authz.tlog.note import (
     Note,
     Signature,
@@ -64,6 +64,7 @@ __all__ = [
     "node_hash",
     "open_checkpoint",
     "open_note",
+    "parents",
     "read_base64",
     "read_checkpoint",
     "read_entry_bundle",

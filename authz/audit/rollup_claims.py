@@ -1,0 +1,78 @@
+"""What the node's roll-up records say of its streams, gathered while the stream that holds them is verified."""
+
+from collections.abc import Iterator, Sequence
+from struct import Struct
+from tempfile import SpooledTemporaryFile
+from typing import Final
+
+from authz.audit.claims import Claim
+from authz.audit.findings import Findings, Place
+from authz.audit.rollup_record import AUDITOR, ROLLUP, RolledUp, read_rollup
+
+_ENTRY: Final = Struct(">QQ32s")
+_MEMORY_BYTES: Final = 1 << 20
+_MARK: Final = b'"type":"%b"' % ROLLUP.encode()
+_HEADER_BYTES: Final = 512
+
+
+class _Stream:
+    """The claims about one stream, in memory while they are few and in a temporary file when they are many."""
+
+    def __init__(self) -> None:
+        self.file = SpooledTemporaryFile(max_size=_MEMORY_BYTES)  # noqa: SIM115  it lives as long as this object
+        self.size = 0
+        self.root = b""
+
+
+class RollupClaims:
+    """The roll-ups so far. A node signs several times a second for years: they do not all fit into memory."""
+
+    def __init__(self) -> None:
+        self._streams: dict[str, _Stream] = {}
+        self._wrong: list[tuple[int, str]] = []
+
+    def observe(self, lines: Sequence[bytes], first_seq: int) -> None:
+        """Records of the stream that holds the roll-ups, as they come."""
+        for seq, line in enumerate(lines, first_seq):
+            if _MARK in line[:_HEADER_BYTES]:
+                self._read(seq, line)
+
+    def streams(self) -> dict[str, int]:
+        """Every stream that was ever listed, and how many records it had at last."""
+        return {name: stream.size for name, stream in self._streams.items() if name != AUDITOR}
+
+    def of(self, stream: str, covered_seq: int, key: str | None) -> Iterator[Claim]:
+        """The claims about one stream, by size. Those in the first `covered_seq` records are signed with `key`."""
+        found = self._streams.get(stream)
+        if found is None or stream == AUDITOR:
+            return
+        found.file.seek(0)
+        while data := found.file.read(_ENTRY.size):
+            size, seq, root = _ENTRY.unpack(data)
+            signed = key if seq <= covered_seq else None
+            yield Claim(size, root, "rollup", f"record {seq} of the stream {AUDITOR}", signed)
+
+    def report(self, findings: Findings) -> None:
+        """Name the roll-ups that cannot be right, whatever the streams hold."""
+        for seq, what in self._wrong:
+            findings.issue("rollup_mismatch", Place(), f"Record {seq}: {what}")
+
+    def _read(self, seq: int, line: bytes) -> None:
+        try:
+            rollup = read_rollup(line)
+        except ValueError as error:
+            self._wrong.append((seq, f"a roll-up that cannot be read: {error}"))
+            return
+        for entry in rollup.streams if rollup is not None else ():
+            self._enter(seq, entry)
+
+    def _enter(self, seq: int, entry: RolledUp) -> None:
+        stream = self._streams.setdefault(entry.stream, _Stream())
+        root = entry.checkpoint().root
+        if entry.size > stream.size:
+            stream.size, stream.root = entry.size, root
+            stream.file.write(_ENTRY.pack(entry.size, seq, root))
+        elif entry.size < stream.size:
+            self._wrong.append((seq, f"{entry.stream} had {stream.size} records before and has {entry.size} now"))
+        elif root != stream.root:
+            self._wrong.append((seq, f"two different trees of {entry.stream} with {entry.size} records were signed"))
