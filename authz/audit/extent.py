@@ -2,13 +2,13 @@
 
 import io
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from authz.audit.frames import DamagedFileError
 from authz.audit.record import MAX_RECORD_BYTES, Header, read_header
 from authz.audit.segment import SegmentOpen, read_segment_open, segment_names
-from authz.audit.stored import open_segment, segment_bytes
+from authz.audit.stored import open_segment
 
 
 class Extent(NamedTuple):
@@ -36,30 +36,34 @@ def extents(directory: Path) -> list[Extent]:
         after = found[-1].opening if found else None
         stated = after.previous_bytes if after is not None and after.previous_segment == name else None
         try:
-            size = _size(path, stated or 0)
+            size, line = _look(path, stated or 0)
         except FileNotFoundError:
             continue
-        begun, header, opening = _first_record(path)
-        found.append(Extent(path, size, size if stated is None else stated, begun, header, opening))
+        begun = len(line) > MAX_RECORD_BYTES or line.endswith(b"\n")
+        found.append(Extent(path, size, size if stated is None else stated, begun, *_first_record(line)))
     return found[::-1]
 
 
-def _size(path: Path, damaged_bytes: int) -> int:
-    try:
-        return segment_bytes(path)
-    except DamagedFileError:
-        return damaged_bytes
-
-
-def _first_record(path: Path) -> tuple[bool, Header | None, SegmentOpen | None]:
-    begun = False
+def _look(path: Path, damaged_bytes: int) -> tuple[int, bytes]:
+    """Size and first line; no line where it cannot be read. Raises OSError when the segment cannot be looked at."""
+    size: int | None = None
+    with suppress(FileNotFoundError):
+        size = path.stat().st_size
     try:
         with open_segment(path, io.DEFAULT_BUFFER_SIZE) as file:
             line = file.readline(MAX_RECORD_BYTES + 1)
-        begun = len(line) > MAX_RECORD_BYTES or line.endswith(b"\n")
-        return begun, read_header(line), read_segment_open(line)
-    except (OSError, ValueError):
-        return begun, None, None
+            return file.seek(0, io.SEEK_END) if size is None else size, line
+    except FileNotFoundError:
+        raise
+    except OSError:
+        return damaged_bytes if size is None else size, b""
+
+
+def _first_record(line: bytes) -> tuple[Header | None, SegmentOpen | None]:
+    try:
+        return read_header(line), read_segment_open(line)
+    except ValueError:
+        return None, None
 
 
 def lines_forward(path: Path, end: int) -> Iterator[bytes]:

@@ -9,10 +9,10 @@ optional checksums of the table: each frame carries its own.
 import io
 import os
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
-from struct import Struct, error
+from struct import Struct, error, unpack
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 import zstandard
@@ -72,9 +72,9 @@ class _Frames(io.RawIOBase):
     def __init__(self, file: io.FileIO) -> None:
         super().__init__()
         self._file = file
-        sizes = _table(file)
-        self._stored = [0, *accumulate(stored for stored, _ in sizes)]
-        self._plain = [0, *accumulate(plain for _, plain in sizes)]
+        stored, plain = _table(file)
+        self._stored = [0, *accumulate(stored)]
+        self._plain = [0, *accumulate(plain)]
         self._at = 0
         self._frame = -1
         self._data = b""
@@ -129,8 +129,8 @@ class _Frames(io.RawIOBase):
         super().close()
 
 
-def _table(file: io.FileIO) -> list[tuple[int, int]]:
-    """Compressed and uncompressed size of each frame. Raises OSError."""
+def _table(file: io.FileIO) -> tuple[Sequence[int], Sequence[int]]:
+    """Compressed and uncompressed sizes of the frames. Raises OSError."""
     size = os.fstat(file.fileno()).st_size
     try:
         count, flags, magic = _FOOT.unpack(os.pread(file.fileno(), _FOOT.size, max(0, size - _FOOT.size)))
@@ -138,15 +138,15 @@ def _table(file: io.FileIO) -> list[tuple[int, int]]:
         start = size - length - _HEAD.size
         if (flags, magic) != (0, _SEEKABLE) or start < 0:
             raise _damaged(file, "it does not end with a table of frames")
-        table = os.pread(file.fileno(), _HEAD.size + count * _ENTRY.size, start)
-        sizes = list(_ENTRY.iter_unpack(table[_HEAD.size :]))
+        head, *sizes = unpack(f"<Q{2 * count}I", os.pread(file.fileno(), _HEAD.size + count * _ENTRY.size, start))
     except error:
         raise _damaged(file, "it is cut short") from None
-    if table[: _HEAD.size] != _HEAD.pack(_SKIPPABLE, length) or sum(stored for stored, _ in sizes) != start:
+    stored, plain = sizes[::2], sizes[1::2]
+    if head != length << 32 | _SKIPPABLE or sum(stored) != start:
         raise _damaged(file, "its table does not fit its frames")
-    if any(not 0 < plain <= _MOST_FRAME_BYTES or not stored for stored, plain in sizes):
+    if count and (not all(stored) or not all(plain) or max(plain) > _MOST_FRAME_BYTES):
         raise _damaged(file, "its table holds sizes that cannot be")
-    return sizes
+    return stored, plain
 
 
 def _damaged(file: io.FileIO, what: str) -> DamagedFileError:
