@@ -1,15 +1,10 @@
 """Which records of a stream may be gone: what the prune records say."""
 
 from pathlib import Path
-from typing import Final
 
-from authz.audit.extent import extents, lines_forward
+from authz.audit.location import LedgerUnreadableError
+from authz.audit.offline import offline_records
 from authz.audit.prune_record import PRUNE, Pruned, read_pruned
-
-CLI: Final = "cli"
-"""The stream of offline commands."""
-
-_MARK: Final = b'"type":"%b"' % PRUNE.encode()
 
 
 def pruned_before(audit: Path, stream: str, first_seq: int) -> Pruned | None:
@@ -27,12 +22,11 @@ def _records(audit: Path) -> list[Pruned]:
     """All that can be read: what cannot is for the check of the stream they are in to name."""
     found = []
     try:
-        for extent in extents(audit / CLI):
-            for line in lines_forward(extent.path, extent.counted_bytes):
-                record = _read(line) if _MARK in line else None
-                if record is not None:
-                    found.append(record)
-    except OSError:
+        for line in offline_records(audit, PRUNE):
+            record = _read(line)
+            if record is not None:
+                found.append(record)
+    except LedgerUnreadableError:
         return found
     return found
 

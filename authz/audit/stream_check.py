@@ -10,7 +10,8 @@ from authz.audit.extent import Extent, extents, line_blocks, lines_forward
 from authz.audit.findings import Coverage, Findings, Place, StreamReport
 from authz.audit.line_check import LineCheck
 from authz.audit.prune_record import Pruned
-from authz.audit.segment import SegmentOpen, first_seq, void_names
+from authz.audit.segment import first_seq, void_names
+from authz.audit.segment_check import check_length, check_opening, explained_holes
 from authz.audit.tree_check import TreeCheck
 from authz.tlog import CompactRange, leaf_hashes
 
@@ -73,8 +74,7 @@ class StreamCheck:
 
     def _start(self, found: list[Extent]) -> list[Extent]:
         """Where the checks begin, and the segments from there on: at the first record, or after what was pruned."""
-        first = first_seq(found[0].path.name) if found else 1
-        pruned = self._task.pruned(first) if first != 1 or not found else None
+        pruned = explained_holes(found, self._task.pruned)
         tree = CompactRange()
         if pruned is None:
             self._lines = LineCheck(self._findings, parse=self._task.parse)
@@ -90,7 +90,7 @@ class StreamCheck:
         findings, lines, pruned = self._findings, self._lines, self._pruned
         first = 1 if pruned is None else pruned.minimum_index + 1
         if pruned is not None:
-            what = f"Records 1 to {pruned.minimum_index} were removed, as a record of the stream cli says"
+            what = f"Records 1 to {pruned.minimum_index} were removed, as the record of that command says"
             findings.note("pruned", Place(), f"{what} (reason: {pruned.reason})")
         covered = self._tree.covered
         covered_seq = 0 if covered is None else covered.size
@@ -114,8 +114,8 @@ class StreamCheck:
 
     def _segment(self, before: str | None, extent: Extent, after: Extent | None) -> None:
         self._starts.append((self._records, extent))
-        if after is not None or extent.begun:
-            self._opening(before, extent)
+        if (after is not None or extent.begun) and not check_opening(extent, before, self._findings):
+            self._hole()
         try:
             self._read(extent, is_last=after is None)
         except FileNotFoundError as error:
@@ -124,39 +124,12 @@ class StreamCheck:
             self._findings.issue("segment_unreadable", Place(extent.path.name), f"Cannot be read: {error}")
             self._hole()
         if after is not None and after.opening is not None:
-            self._length(extent, after.opening)
+            check_length(extent, after.opening, self._findings)
         self._task.progress(extent.size_bytes)
 
     def _hole(self) -> None:
         self._lines.lose()
         self._tree.stop()
-
-    def _opening(self, before: str | None, extent: Extent) -> None:
-        """The segment's own statement: who it is and what it follows."""
-        name = extent.path.name
-        place = Place(name, 1, 0)
-        header, opening, issue = extent.header, extent.opening, self._findings.issue
-        if header is None or opening is None:
-            issue("segment_statement", place, "The segment does not begin with a segment_open record")
-            return
-        if header.seq != first_seq(name):
-            issue("segment_statement", place, f"The segment begins with record {header.seq}, not as its name says")
-        if opening.stream != self._findings.stream:
-            issue("segment_statement", place, f"The segment belongs to the stream {opening.stream!r}")
-        if opening.previous_segment != before:
-            issue("segment_missing", place, f"It follows {opening.previous_segment}, which is not there")
-            self._hole()
-
-    def _length(self, extent: Extent, after: SegmentOpen) -> None:
-        """The segment against the statement of the next one about it."""
-        surplus = extent.size_bytes - extent.counted_bytes
-        place = Place(extent.path.name, 0, extent.counted_bytes)
-        if surplus < 0:
-            self._findings.issue("segment_cut", place, f"{-surplus} bytes are missing at its end")
-        elif surplus > 0 and after.reason != "recover":
-            self._findings.issue("segment_grown", place, f"{surplus} bytes were added after its orderly end")
-        elif surplus > 0:
-            self._findings.note("ignored_tail", place, f"{surplus} bytes written before a failure: they do not count")
 
     def _read(self, extent: Extent, *, is_last: bool) -> None:
         """The lines of a segment."""
