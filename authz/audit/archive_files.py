@@ -37,8 +37,8 @@ class ArchiveFiles:
     def __init__(self, archive: Path, files: Files) -> None:
         self._archive = archive
         self._files = files
-        self._met: set[Path] = set()
-        """Directories of files that were there before: their names may never have got to the device."""
+        self._unsynced: set[Path] = set()
+        """Directories of files whose names may not be on the device yet: new ones, and those a crash may have left."""
 
     def manifests(self, stream: str) -> list[Kept]:
         """Those of the runs before, on the device when this returns. Raises as `manifest.manifests` does."""
@@ -57,8 +57,7 @@ class ArchiveFiles:
                 self._write(target, pieces, lambda part: check_content(part, digest))
         elif not _holds(target, digest):
             raise _conflict(target)
-        else:
-            self._met.add(target.parent)
+        self._unsynced.add(target.parent)
         return ArchivedSegment(
             name=segment.name,
             first_ts=segment.first_ts,
@@ -88,10 +87,10 @@ class ArchiveFiles:
 
     def put_manifest(self, manifest: Manifest) -> str:
         """The manifest of a run: with it, the run counts. Returns its digest. Raises ArchiveConflictError."""
-        for directory in self._met:
-            self._files.sync_directory(directory)
+        self._sync()
         data = manifest_bytes(manifest)
         self._put(manifest_path(self._archive, manifest.stream, manifest.end.index), data)
+        self._sync()
         return sha256(data).hexdigest()
 
     def _put(self, target: Path, data: bytes) -> None:
@@ -99,8 +98,12 @@ class ArchiveFiles:
             self._write(target, [data])
         elif file_digest(target) != sha256(data).hexdigest():
             raise _conflict(target)
-        else:
-            self._met.add(target.parent)
+        self._unsynced.add(target.parent)
+
+    def _sync(self) -> None:
+        for directory in self._unsynced:
+            self._files.sync_directory(directory)
+        self._unsynced.clear()
 
     def _write(self, target: Path, pieces: Iterable[bytes], check: Callable[[Path], None] | None = None) -> None:
         if not target.parent.is_dir():

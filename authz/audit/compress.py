@@ -107,10 +107,10 @@ def compress(path: Path, files: Files) -> None:
         with path.open("rb") as file:
             digest = digest_of(file)
         _check(target, digest)
-        files.sync_directory(path.parent)  # its name may never have got to the device
     else:
         _check_space(path)
         _write(path, target, files)
+    files.sync_directory(path.parent)
     path.unlink()
     files.sync_directory(path.parent)
 

@@ -21,9 +21,10 @@ def write_new_file(
 ) -> str:
     """Put a file in place, for reading only; returns the SHA-256 of its bytes, in hex.
 
-    It is on the device under its name when this returns, and was read back from there; `check` is called with the
-    path of the finished bytes before they get their name and may raise. Nothing else may be writing `path`, and
-    what is there already stays: FileExistsError. Raises OSError; then the name is still free.
+    Its bytes are on the device when this returns, and were read back from there; its name is once the caller has synced
+    the directory. `check` is called with the path of the finished bytes before they get their name and may raise.
+    Nothing else may be writing `path`, and what is there already stays: FileExistsError. Raises OSError; then the name
+    is still free.
     """
     if path.exists():
         raise FileExistsError(None, "is there already", str(path))
@@ -39,7 +40,6 @@ def write_new_file(
         with suppress(OSError):
             part.unlink()
         raise
-    files.sync_directory(path.parent)
     return digest
 
 

@@ -40,10 +40,10 @@ def _keep(path: Path, data: bytes, files: Files) -> None:
         files.sync_directory(path.parent.parent)
     if not path.exists():
         write_new_file(path, [data], files)
-        return
-    if path.read_bytes() != data:
+    elif path.read_bytes() != data:
         raise DamagedFileError(None, "is not what later tiles say", str(path))
-    _sync(path)
+    else:
+        _sync(path)
     files.sync_directory(path.parent)
 
 
