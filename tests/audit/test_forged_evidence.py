@@ -1,6 +1,7 @@
 """Evidence that somebody changed on its way: found, whatever else they made fit."""
 
 import hashlib
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -185,3 +186,21 @@ def test_what_is_no_package_is_exit_3(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "e.zip").write_bytes(content)
     assert run_verifier(tmp_path / "e.zip")[0] == 3
     assert run_verifier(tmp_path / "nothing.zip")[0] == 3
+
+
+def _without_node(package: Path) -> None:
+    """Take the node's own word out, as somebody would whom it contradicts."""
+    (package / "node.tlog-proof").unlink()
+    manifest = json.loads((package / "manifest.json").read_bytes())
+    del manifest["files"]["node.tlog-proof"]
+    manifest["node"] = False
+    (package / "manifest.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize("forgery", [each for each in FORGERIES if "roll-up" not in each])
+def test_the_checkpoint_alone_finds_it_too(package: Path, signed: Path, forgery: str) -> None:
+    """Without the node's roll-up there is less to prove, and no less to find."""
+    _without_node(package)
+    assert judged(package, node_key(signed))[0] == 0
+    FORGERIES[forgery](package)
+    assert judged(package, node_key(signed))[0] > 0
