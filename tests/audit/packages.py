@@ -47,7 +47,7 @@ def judged(package: Path, key: str = "", witness: str = "") -> tuple[int, list[s
     try:
         keys = verify_py.read_keys(key.encode())
         report = verify_py.check_package(package, keys, verify_py.read_keys(witness.encode()))
-    except verify_py.FAULTS as error:
+    except (verify_py.UnknownError, *verify_py.FAULTS) as error:
         return 1, [str(error)]
     return report.wrong, [f"{kind}: {sentence}" for kind, sentence in report.lines]
 
