@@ -249,7 +249,10 @@ class Lives(RuleBasedStateMachine):
 
     @initialize()
     def open(self) -> None:
-        self.files = FaultyFiles()
+        self.open_on(FaultyFiles())
+
+    def open_on(self, files: FaultyFiles) -> None:
+        self.files = files
         limits = WriterLimits(segment_bytes=2500, retry_seconds=0.0005)
         self.ledger: LedgerWriter = writer(self.directory, files=self.files, limits=limits)
         self.run(self.ledger.open())
@@ -291,6 +294,18 @@ class Lives(RuleBasedStateMachine):
         self.run(self.record_each(self.names(1)))
         self.files.forgive()
         self.run(self.healed())
+
+    @rule(count=st.integers(1, 12))
+    def lose_and_die(self, count: int) -> None:
+        """The device lost a group and the process died before it could begin anew: only the cache shows the group."""
+        names = self.names(count)
+        self.files.fail("fdatasync", 5)
+        self.files.fail("create", *[5] * 1000)
+        self.run(self.record_each(names))
+        self.run(self.ledger.close())
+        self.files.forgive()
+        self.open_on(self.files)
+        assert set(names) - set(self.acknowledged) == set(names) - set(ids(self.directory))
 
     async def healed(self) -> None:
         async with asyncio.timeout(5):
