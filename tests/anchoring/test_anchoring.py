@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,13 @@ from structlog.testing import capture_logs
 
 from authz.anchoring import Anchoring, OutwardStatus, anchoring, asking, pace, read_outward
 from authz.anchoring.directory import DirectoryAnchor
+from authz.anchoring.published import checkpoint_in
 from authz.config import AnchorSettings, AuditSettings, WitnessSettings
 from authz.core import ConfigurationError
 from authz.http import serve_witness
 from authz.tlog import CosignerSigner, MalformedError, Verifier, open_note
-from authz.witness import Store, Witness
-from tests.witness.logs import COSIGNER, SIGNER, Leaves, Log
+from authz.witness import Store, Witness, read_add_checkpoint
+from tests.witness.logs import COSIGNER, NOW, SIGNER, Leaves, Log
 
 from .outside import OnceStore, SystemClock, serving, soon, witnessing
 
@@ -161,6 +162,44 @@ async def test_a_dead_witness_holds_up_neither_the_others_nor_the_anchors(tmp_pa
             await soon("caught up", lambda: own.witness().size == 8)
             assert own.witness().error is None
     assert [signers(note, COSIGNER) for note in cosigned] == [["witness.example/w1"]]
+
+
+async def test_a_cosignature_stays_with_its_checkpoint(tmp_path: Path) -> None:
+    """The next one, which the witness would not sign, does not carry it: no verifier would take that."""
+    (tmp_path / "a").mkdir()
+
+    async def sign_once(request: web.BaseRequest) -> web.StreamResponse:
+        checkpoint = checkpoint_in(read_add_checkpoint(await request.read()).note)
+        if checkpoint.size == 8:
+            return web.Response(text=f"{COSIGNER.cosign(checkpoint, NOW)}\n")
+        return web.Response(status=503)
+
+    async with serving(sign_once) as url, house([], f"file:{tmp_path / 'a'}", witnesses=first_witness(url)) as own:
+        for size in (8, 9):
+            own.grow(size)
+            await soon("copied", lambda: own.anchor().size == own.size)
+    copies = [(tmp_path / "a" / PLACE / name).read_bytes() for name in ("8", "9")]
+    assert [signers(copies[0], COSIGNER), copies[1]] == [["witness.example/w1"], own.log.note(9)]
+
+
+async def test_witnesses_are_asked_at_the_same_time() -> None:
+    """Neither answers before the other one was asked as well."""
+    asked = {"one": asyncio.Event(), "other": asyncio.Event()}
+
+    def witness(key: CosignerSigner, mine: str, theirs: str) -> Callable[[web.BaseRequest], Awaitable[web.Response]]:
+        async def answer(request: web.BaseRequest) -> web.Response:
+            checkpoint = checkpoint_in(read_add_checkpoint(await request.read()).note)
+            asked[mine].set()
+            await asked[theirs].wait()
+            return web.Response(text=f"{key.cosign(checkpoint, NOW)}\n")
+
+        return answer
+
+    async with serving(witness(COSIGNER, "one", "other")) as one, serving(witness(SECOND, "other", "one")) as other:
+        both = (*first_witness(one), WitnessSettings(url=other, key=SECOND.vkey))
+        async with house([], witnesses=both) as own:
+            own.grow(8)
+            await soon("cosigned", lambda: own.witness(0).size == own.witness(1).size == 8, 4.0)
 
 
 async def test_a_witness_that_hangs_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
