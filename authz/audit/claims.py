@@ -2,13 +2,21 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from heapq import merge
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 ClaimSource = Literal["checkpoint", "rollup", "since", "remembered"]
 """The checkpoint beside the stream; a roll-up record of the node; one that was handed over; one that was seen before.
 
 The last two lie where whoever can write to the ledger may not be able to write.
 """
+
+
+_NAMED: Final = {
+    "checkpoint": "the checkpoint",
+    "rollup": "the node's roll-up",
+    "since": "the checkpoint kept elsewhere",
+    "remembered": "the checkpoint that was remembered",
+}
 
 
 class Claim(NamedTuple):
@@ -19,6 +27,14 @@ class Claim(NamedTuple):
     source: ClaimSource
     where: str
     key: str | None
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether it was kept where the ledger is not."""
+        return self.source in ("since", "remembered")
+
+    def __str__(self) -> str:
+        return f"{_NAMED[self.source]} ({self.where})"
 
 
 class Claims:

@@ -1,6 +1,7 @@
 """The check of a whole ledger: every stream for itself, and all of them against what the node said of them."""
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -37,12 +38,22 @@ class LedgerCheck:
         self._scope = scope
         self._trust = trust
         self._kept = kept
-        self._rollups = RollupClaims()
+        self._stack = ExitStack()
+        self._rollups = self._no_rollups()
         self._reports: dict[str, StreamReport] = {}
         self._findings: dict[str, Findings] = {}
 
     def run(self) -> Verification:
         """Check everything. The node's own stream comes first: what it says is held against the others."""
+        with self._stack:
+            self._check_all()
+        found = [self._findings[name] for name in sorted(self._findings)]
+        issues = tuple(issue for each in found for issue in each.issues)
+        notes = tuple(note for each in found for note in each.notes)
+        reports = tuple(self._reports[name] for name in sorted(self._reports))
+        return Verification(issues, notes, reports, self._trust.told)
+
+    def _check_all(self) -> None:
         directories = sorted(self._scope.directories, key=lambda path: (path.name != AUDITOR, path.name))
         for directory in directories:
             self._check(directory)
@@ -50,18 +61,13 @@ class LedgerCheck:
             self._missing()
         for kept in self._kept:
             self._doubt(kept)
-        found = [self._findings[name] for name in sorted(self._findings)]
-        issues = tuple(issue for each in found for issue in each.issues)
-        notes = tuple(note for each in found for note in each.notes)
-        reports = tuple(self._reports[name] for name in sorted(self._reports))
-        return Verification(issues, notes, reports, self._trust.told)
 
     def _check(self, directory: Path) -> None:
         """A stream of which segments vanish while it is read is begun anew: there is a record of it by now, or not."""
         stream = directory.name
         for _ in range(_TRIES):
             findings = self._findings[stream] = Findings(stream)
-            rollups = RollupClaims() if stream == AUDITOR else None
+            rollups = self._no_rollups() if stream == AUDITOR else None
             head = read_head(self._scope.audit, self._trust, findings)
             check = StreamCheck(self._task(directory, head, rollups), findings)
             try:
@@ -78,6 +84,10 @@ class LedgerCheck:
             elif report.last_seq and not _refused(findings) and self._should_be_signed(stream):
                 head_missing(findings)
             return
+
+    def _no_rollups(self) -> RollupClaims:
+        """None so far."""
+        return self._stack.enter_context(closing(RollupClaims()))
 
     def _task(self, directory: Path, head: Head | None, rollups: RollupClaims | None) -> Task:
         scope, stream = self._scope, directory.name

@@ -25,11 +25,16 @@ class _Stream:
 
 
 class RollupClaims:
-    """The roll-ups so far. A node signs several times a second for years: they do not all fit into memory."""
+    """The roll-ups so far. A node signs every second for years: they do not all fit into memory. Close it after use."""
 
     def __init__(self) -> None:
         self._streams: dict[str, _Stream] = {}
         self._wrong: list[tuple[int, str]] = []
+
+    def close(self) -> None:
+        """Nothing can be asked any more."""
+        for stream in self._streams.values():
+            stream.file.close()
 
     def observe(self, lines: Sequence[bytes], first_seq: int) -> None:
         """Records of the stream that holds the roll-ups, as they come."""
@@ -67,7 +72,9 @@ class RollupClaims:
             self._enter(seq, entry)
 
     def _enter(self, seq: int, entry: RolledUp) -> None:
-        stream = self._streams.setdefault(entry.stream, _Stream())
+        stream = self._streams.get(entry.stream)
+        if stream is None:
+            stream = self._streams[entry.stream] = _Stream()
         root = entry.checkpoint().root
         if entry.size > stream.size:
             stream.size, stream.root = entry.size, root

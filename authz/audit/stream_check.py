@@ -97,7 +97,7 @@ class StreamCheck:
         if not last_seq:
             findings.note("empty", lines.last, "The stream holds no record")
         elif last_seq > covered_seq:
-            findings.note("uncovered", lines.last, _uncovered(covered_seq, last_seq))
+            findings.note("uncovered", lines.last, _uncovered(covered_seq, last_seq, disputed=self._tree.disputed))
         coverage = None
         if covered is not None and covered.key is not None:
             coverage = Coverage(covered_seq, covered.source, covered.where, covered.key)
@@ -167,7 +167,9 @@ class StreamCheck:
         return Place(extent.path.name, before + 1, offset)
 
 
-def _uncovered(covered_seq: int, last_seq: int) -> str:
+def _uncovered(covered_seq: int, last_seq: int, *, disputed: bool) -> str:
+    if disputed:
+        return f"No checkpoint agrees with the records {covered_seq + 1} to {last_seq}"
     subject = f"Records {covered_seq + 1} to {last_seq} are not covered" if covered_seq else "Not covered"
     return (
         f"{subject} by a checkpoint yet: a change of the last record, a cut at the end or a ledger rewritten as a "

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from authz.audit.claims import Claim, ClaimSource
+from authz.audit.claims import Claim
 from authz.audit.findings import Findings, Place
 from authz.audit.tile_tree import TileTree
 from authz.tlog import HASH_BYTES, TILE_WIDTH, CompactRange, TilePath
@@ -34,8 +34,9 @@ class TreeCheck:
         self._tiles = tiles
         self._findings = findings
         self._locate = locate
-        self._agreed = 0
-        self._disputed: set[ClaimSource] = set()
+        self._agreed = {False: 0, True: 0}
+        """The largest size agreed with, by claims made here and by those kept elsewhere: a forger signs here anew."""
+        self._disputed: set[bool] = set()
         self._changed: list[int] = []
         self._damaged: list[TilePath] = []
         self._moved = False
@@ -49,6 +50,11 @@ class TreeCheck:
     def size(self) -> int:
         """Number of records that went in."""
         return self._tree.size
+
+    @property
+    def disputed(self) -> bool:
+        """Whether some claim is not of these records."""
+        return bool(self._disputed)
 
     @property
     def wants(self) -> bool:
@@ -73,15 +79,15 @@ class TreeCheck:
     def end(self, last_seq: int, last: Place) -> None:
         """No more records: whatever is claimed beyond them is missing. `last`: where the last one stands."""
         for claim in self._remaining():
-            if claim.size > last_seq and claim.source not in self._disputed:
-                missing = f"{told(claim)} is of {claim.size}, the last one there is {last_seq}"
+            if claim.size > last_seq and claim.elsewhere not in self._disputed:
+                missing = f"{claim} is of {claim.size}, the last one there is {last_seq}"
                 self._findings.issue("stream_cut", last, f"Records are missing at the end: {missing}")
         self._settle(agreed=False)
 
     def _remaining(self) -> Iterator[Claim]:
-        """The largest claim of each source first, for what it says covers the others."""
-        largest = {} if self._next is None else {self._next.source: self._next}
-        largest.update((claim.source, claim) for claim in self._claims)
+        """The largest claim of those here, and of those elsewhere: it says all that the others say."""
+        largest = {} if self._next is None else {self._next.elsewhere: self._next}
+        largest.update((claim.elsewhere, claim) for claim in self._claims)
         yield from largest.values()
 
     def _judge(self) -> None:
@@ -95,21 +101,22 @@ class TreeCheck:
                     self._compare(tile, content)
             if claim.root == root:
                 self._agree(claim)
-            elif claim.source not in self._disputed:
-                self._disputed.add(claim.source)
+            elif claim.elsewhere not in self._disputed:
+                self._disputed.add(claim.elsewhere)
                 self._dispute(claim)
             self._next = next(self._claims, None)
 
     def _agree(self, claim: Claim) -> None:
-        self._agreed = claim.size
+        self._agreed[claim.elsewhere] = claim.size
         if claim.key is not None:
             self.covered = claim
         self._settle(agreed=True)
 
     def _dispute(self, claim: Claim) -> None:
         self._settle(agreed=False)
-        since = f"; up to record {self._agreed} they are" if self._agreed else ""
-        what = f"Records up to {claim.size} are not those that {told(claim)} is of: one or more were changed{since}"
+        agreed = self._agreed[claim.elsewhere]
+        since = f"; up to record {agreed} they are" if agreed else ""
+        what = f"Records up to {claim.size} are not those that {claim} is of: one or more were changed{since}"
         self._findings.issue("root_mismatch", self._locate(max(claim.size, 1) - 1), what)
 
     def _settle(self, *, agreed: bool) -> None:
@@ -151,14 +158,3 @@ class TreeCheck:
 
 def _hash(tile: bytes, at: int) -> bytes:
     return tile[at * HASH_BYTES : (at + 1) * HASH_BYTES]
-
-
-def told(claim: Claim) -> str:
-    """The claim in words."""
-    named = {
-        "checkpoint": "the checkpoint",
-        "rollup": "the node's roll-up",
-        "since": "the checkpoint kept elsewhere",
-        "remembered": "the checkpoint that was remembered",
-    }
-    return f"{named[claim.source]} ({claim.where})"
