@@ -28,7 +28,7 @@ class DecisionPoint(Struct, frozen=True, kw_only=True):
     new_id: Callable[[], str]
 
     async def decide(self, request: AccessRequest, *, audit_as: str | None = None) -> Decision:
-        """Answer one question. When this returns, the answer is durable in the ledger, or it is "could not decide".
+        """Answer one question. When this returns, the answer is recorded (see `Ledger.record`) or "could not decide".
 
         `audit_as` gives the record another type than the decision's own (`admin.access`).
 

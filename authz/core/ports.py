@@ -90,6 +90,9 @@ class Ledger(Protocol):
 
         Raises AuditUnavailableError when it is not or may not be, OverloadedError when the queue is full; in both
         cases the caller must not act as if it were recorded.
+
+        Where the operator has chosen that what cannot be recorded goes out all the same (degraded mode), it returns
+        instead of raising once the loss was counted for a record of its own.
         """
         ...
 
