@@ -13,12 +13,13 @@ from authz.audit.archive_check import CheckedStream, check_archive
 from authz.audit.frames import open_compressed
 from authz.audit.location import LedgerUnreadableError
 from authz.audit.offline import offline_records
+from authz.audit.prune import PruneRequest, prune
 from authz.audit.published import public_keys
 from authz.audit.segment import segment_names
 
-from .days import live, names, records_before, sign, snapshot
+from .days import live, midnight, names, records_before, sign, snapshot
 from .ledger import STREAM, FaultyFiles
-from .published import publish
+from .published import leaves, publish
 
 
 @pytest.fixture
@@ -186,10 +187,27 @@ def _flip(path: Path, at: int = 40) -> None:
     path.write_bytes(data)
 
 
+def _edit(to: Path, keys: tuple[str | int, ...], value: object) -> None:
+    """Change what the newest manifest says."""
+    path = max((to / "manifests" / STREAM).iterdir())
+    document = json.loads(path.read_bytes())
+    inner = document
+    for key in keys[:-1]:
+        inner = inner[key]
+    inner[keys[-1]] = value
+    path.chmod(0o600)
+    path.write_text(json.dumps(document))
+
+
 DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "a byte of a segment": (lambda to: _flip(next((to / "audit" / STREAM).iterdir())), "is not what the manifest says"),
     "a segment gone": (lambda to: next((to / "audit" / STREAM).iterdir()).unlink(), "No such file"),
     "a byte of a manifest": (lambda to: _flip(next((to / "manifests" / STREAM).iterdir())), "is not a manifest"),
+    "where a manifest ends": (
+        lambda to: _edit(to, ("end", "chain_hash"), "0" * 64),
+        "does not end where its segments end",
+    ),
+    "what a manifest says of a file": (lambda to: _edit(to, ("segments", 0, "sha256"), "0" * 64), "is not what the"),
     "manifests gone": (lambda to: next((to / "manifests" / STREAM).iterdir()).unlink(), "are missing"),
     "a byte of the checkpoint": (lambda to: _flip(next((to / "checkpoints" / STREAM).iterdir())), "not to be believed"),
     "the checkpoint gone": (lambda to: next((to / "checkpoints" / STREAM).iterdir()).unlink(), "No such file"),
@@ -209,6 +227,39 @@ def test_whatever_is_wrong_with_an_archive_is_found(
     archive(state / "audit", to)
     change(to)
     assert said in damage(state, to)
+
+
+def test_records_that_were_never_signed_are_found(state: Path, to: Path, tmp_path: Path) -> None:
+    """Other records that fit together, with a manifest of their own, beside the true checkpoint and the true tiles."""
+    archive(state / "audit", to, [STREAM])
+    live(tmp_path / "second", 0, 6)
+    sign(tmp_path / "second")
+    forged = tmp_path / "forged"
+    archive(tmp_path / "second" / "audit", forged, [STREAM])
+    for part in ("checkpoints", "audit/tiles"):
+        shutil.rmtree(forged / part)
+        shutil.copytree(to / part, forged / part)
+    true = json.loads(next((to / "manifests" / STREAM).iterdir()).read_bytes())
+    for name in ("checkpoint_size", "checkpoint_sha256", "origin"):
+        _edit(forged, (name,), true[name])
+    assert "are not those that were signed" in damage(state, forged)
+
+
+def test_an_archive_that_missed_what_was_pruned_is_not_added_to(state: Path, to: Path) -> None:
+    """It would have a hole. Another one begins where the ledger begins now, and says so."""
+    publish(state, STREAM, records_before(state, names(state)[1]))
+    archive(state / "audit", to, [STREAM])
+    size = sign(state)
+    hashes = leaves(state / "audit" / STREAM)
+    prune(state / "audit", PruneRequest(midnight(3), None))
+    publish(state, STREAM, size, hashes)
+    [done] = archive(state / "audit", to, [STREAM])
+    assert done.refused is not None
+    assert "what followed is not here any more" in done.refused
+    other = to.with_name("other")
+    assert archive(state / "audit", other, [STREAM])[0].refused is None
+    [found] = check(state, other)
+    assert (found.damage, found.begin) == (None, records_before(state, names(state)[0]))
 
 
 def test_the_first_manifest_cannot_be_left_out(state: Path, to: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from authz.audit import get_audit_events
 from authz.audit.archive import archive
 from authz.audit.compress import compress_sealed
-from authz.audit.hold import add_hold, holds, lift_hold
+from authz.audit.hold import Hold, add_hold, holds, lift_hold
 from authz.audit.location import LedgerDamagedError
 from authz.audit.offline import offline_records
 from authz.audit.prune import PrunedStream, PruneRequest, prune
@@ -216,6 +216,15 @@ def test_a_hold_may_name_a_stream_and_a_time_or_neither(
     assert (drop(state, midnight(5)).segments == ()) is kept
 
 
+def test_a_hold_covers_the_moment_it_begins_with_and_not_the_one_it_ends_with() -> None:
+    """A segment is under it if one of its records is."""
+    hold = Hold(hold="h", stream="main", since="2026-03-02", until="2026-03-04", reason="r", uid=0)
+    spans = [("01", "01"), ("01", "02"), ("02", "03"), ("03", "09"), ("01", "09"), ("04", "09")]
+    covered = [hold.covers("main", f"2026-03-{first}", f"2026-03-{last}") for first, last in spans]
+    assert covered == [False, True, True, True, True, False]
+    assert not hold.covers("other", "2026-03-02", "2026-03-03")
+
+
 def test_a_hold_that_cannot_be_meant_is_refused(state: Path) -> None:
     """A name that is no stream's would hold nothing, and be believed to hold something."""
     for arguments in (("r", "mian", None, None), ("r", None, midnight(2), midnight(2)), (" ", None, None, None)):
@@ -297,12 +306,13 @@ def test_the_streams_of_commands_are_never_pruned(state: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("how", ["cut", "rewritten", "changed"])
+@pytest.mark.parametrize("how", ["cut", "rewritten", "changed", "changed before it was signed"])
 def test_nothing_is_pruned_where_holds_cannot_be_relied_on(state: Path, how: str) -> None:
     """A hold that somebody cut off, rewrote or changed is missed by the chain or by the signed tree."""
     add_hold(state / "audit", "keep it", None, None, None)
     lift_hold(state / "audit", add_hold(state / "audit", "another", None, None, None).hold, "no more")
-    sign(state)
+    if how != "changed before it was signed":
+        sign(state)
     directory = state / "audit" / "cli"
     if how == "cut":
         (directory / segment_names(directory)[-1]).unlink()
