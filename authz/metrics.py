@@ -121,6 +121,26 @@ AUDIT_DISK_DAYS_LEFT = Gauge(
     "How long that lasts at the rate of the last day; NaN while the rate is not known.",
     registry=REGISTRY,
 )
+AUDIT_WITNESS_AGE_SECONDS = Gauge(
+    "authz_audit_witness_age_seconds",
+    "Time since a witness last cosigned the node's checkpoint.",
+    ("witness",),
+    unit="seconds",
+    registry=REGISTRY,
+)
+AUDIT_ANCHOR_AGE_SECONDS = Gauge(
+    "authz_audit_anchor_age_seconds",
+    "Time since an anchor last took or confirmed the node's checkpoint.",
+    ("anchor",),
+    unit="seconds",
+    registry=REGISTRY,
+)
+AUDIT_HISTORY_DISAGREES = Gauge(
+    "authz_audit_history_disagrees",
+    "1 for a witness or an anchor that remembers another history than the one on this disk.",
+    ("place",),
+    registry=REGISTRY,
+)
 WS_CONNECTIONS_TOTAL = Counter(
     "authz_ws_connections_total", "Attempts to open a decision stream.", ("outcome",), registry=REGISTRY
 )
