@@ -53,6 +53,13 @@ class CallerSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         tuple[str, ...], Meta(description="Beginnings of the paths it may call, such as /check/envoy; empty = all.")
     ] = ()
     token_sha256: Annotated[_Digest | None, Meta(description="via bearer: SHA-256 of its secret, in hex.")] = None
+    observe: Annotated[
+        bool, Meta(description="Answer its checks 200 whatever is decided, and record `enforced: false`.")
+    ] = False
+    trusted_hops: Annotated[
+        int,
+        Meta(ge=1, le=16, description="Own proxies that add to X-Forwarded-For: the client's address is so far back."),
+    ] = 1
 
 
 class PolicySettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -67,6 +67,7 @@ def account_of(
         session_id=pseudonyms.pseudonym(session) if session else None,
         request_id=shortened(request.request_id),
         trace_id=request.trace_id,
+        enforced=not request.caller.observes,
         unverified=refusal.unverified if refusal else None,
     )
 

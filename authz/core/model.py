@@ -42,10 +42,16 @@ class Action(Struct, frozen=True):
 
 
 class Caller(Struct, frozen=True):
-    """Who put the question: an enforcement point, not the subject."""
+    """Who put the question: an enforcement point, not the subject.
+
+    `observes`: it lets everything pass, and its decisions are recorded as not enforced. `trusted_hops`: how many
+    proxies of ours add themselves to X-Forwarded-For.
+    """
 
     name: str
     trusted_to_assert: bool = False
+    observes: bool = False
+    trusted_hops: int = 1
 
 
 class AccessRequest(Struct, frozen=True, kw_only=True):

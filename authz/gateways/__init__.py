@@ -1,20 +1,24 @@
 """Gateway dialects: each reads a request into an AccessRequest and writes a Decision into a Reply. No HTTP library."""
 
-from authz.gateways import envoy
-from authz.gateways.wire import (
-    Dialect,
-    Headers,
-    Reply,
-    RequestHead,
-    bearer_token,
-    printable,
-    problem,
-    provenance,
-    refusal,
-)
+from authz.gateways import apisix, caddy, envoy, haproxy, ingress_nginx, nginx, traefik
+from authz.gateways.replies import printable, problem, refusal, write_observed
+from authz.gateways.wire import Dialect, Headers, Reply, RequestHead, bearer_token, provenance
 
-DIALECTS: dict[str, Dialect] = {"/check/envoy": envoy.DIALECT}
+_SPOKEN = (envoy, nginx, ingress_nginx, traefik, caddy, haproxy, apisix)
+
+DIALECTS: dict[str, Dialect] = {f"/check/{each.DIALECT.name}": each.DIALECT for each in _SPOKEN}
 """Route prefix -> dialect. One route and one fixed header set each; there is no auto-detection."""
+
+_BEFORE_A_PATH = tuple(prefix for prefix, dialect in DIALECTS.items() if dialect.path_follows)
+
+
+def dialect_prefix(path: str) -> str | None:
+    """The route prefix of the dialect that is spoken at a path."""
+    for prefix in _BEFORE_A_PATH:
+        if path.startswith(f"{prefix}/"):
+            return prefix
+    return path if path in DIALECTS and path not in _BEFORE_A_PATH else None
+
 
 __all__ = [
     "DIALECTS",
@@ -23,8 +27,10 @@ __all__ = [
     "Reply",
     "RequestHead",
     "bearer_token",
+    "dialect_prefix",
     "printable",
     "problem",
     "provenance",
     "refusal",
+    "write_observed",
 ]

@@ -18,7 +18,7 @@ from authz.core import (
     read_evaluation,
     write_decision,
 )
-from authz.gateways import DIALECTS, Dialect, Reply, RequestHead, problem, provenance
+from authz.gateways import DIALECTS, Reply, RequestHead, dialect_prefix, problem, provenance, write_observed
 from authz.http.answers import read_body, refused, response, shown
 from authz.http.callers import Callers, KnownCaller
 from authz.http.errors import CallerForbiddenError, MethodNotSupportedError, NotFoundError
@@ -61,16 +61,18 @@ class DecisionListener:
         exact = self._exact.get(path)
         if exact is not None:
             return await exact(head, request)
-        for prefix, dialect in DIALECTS.items():
-            if path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] == "/":
-                return await self._check(head, request, prefix, dialect)
+        prefix = dialect_prefix(path)
+        if prefix is not None:
+            return await self._check(head, request, prefix)
         raise NotFoundError(f"There is nothing at {shown(path)}")
 
-    async def _check(self, head: RequestHead, request: web.BaseRequest, prefix: str, dialect: Dialect) -> Answer:
+    async def _check(self, head: RequestHead, request: web.BaseRequest, prefix: str) -> Answer:
         known, token = self._callers.identify(request, prefix)
-        asked_for = RequestHead(head.method, head.target[len(prefix) :], head.headers)
-        decision = await self._decide(dialect.read(asked_for, known.caller, token))
-        return Answer(dialect.write(head, decision), decision, head.method)
+        dialect = DIALECTS[prefix]
+        asked = dialect.read(head._replace(target=head.target[len(prefix) :]), known.caller, token)
+        decision = await self._decide(asked)
+        reply = write_observed(decision) if known.caller.observes else dialect.write(head, decision)
+        return Answer(reply, decision, asked.action.name)
 
     async def _evaluation(self, head: RequestHead, request: web.BaseRequest) -> Answer:
         if head.method != "POST":
