@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import shutil
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,8 @@ def test_the_same_evidence_is_the_same_bytes(signed: Path, tmp_path: Path, compa
     (tmp_path / "there").mkdir()
     first, second = pack(signed, tmp_path / "a.zip", *options), pack(signed, tmp_path / "there" / "b.zip", *options)
     assert first.read_bytes() == second.read_bytes()
+    with zipfile.ZipFile(first) as archive:
+        assert {entry.date_time for entry in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
 
 
 def test_compact_withholds_stretches_in_few_rows(signed: Path, tmp_path: Path) -> None:
@@ -234,21 +237,21 @@ def test_a_damaged_ledger_gives_no_package(state: Path, tmp_path: Path, subject:
     assert list(tmp_path.iterdir()) == [state]
 
 
+def _bundle(revision: str) -> bytes:
+    manifest = {"revision": revision, "metadata": {"authz": {"entrypoints": ["a/b"], "opa": "1"}}}
+    return bundle.pack({**bundle.read_shipped().members, bundle.MANIFEST: json.dumps(manifest).encode()})
+
+
 def test_policies_come_with_the_records_that_name_them(tmp_path: Path) -> None:
     """As kept, else the shipped one, else the manifest says that it is not there."""
     shipped = bundle.read_shipped().revision
     state = tmp_path / "state"
     make_ledger(state)
-    other = bundle.pack(
-        {
-            **bundle.read_shipped().members,
-            bundle.MANIFEST: b'{"revision":"kept1","metadata":{"authz":{"entrypoints":["a/b"],"opa":"1"}}}',
-        }
-    )
+    other, secret = _bundle("kept1"), _bundle("../../secret")
     (state / "bundles").mkdir()
     (state / "bundles" / "kept1").write_bytes(other)
     (state / "bundles" / "lost1").write_bytes(other)
-    (tmp_path / "secret").write_bytes(other)
+    (tmp_path / "secret").write_bytes(secret)
     named = ["kept1", "lost1", shipped, "../../secret"]
     append(state / "audit", "main", [accessed(500 + n, "h1:k:eve", revision=name) for n, name in enumerate(named)])
     for stream in ("main", "other"):
