@@ -11,7 +11,7 @@ from authz.audit.evidence.package import Evidence, NothingToShowError, verify_ev
 from authz.audit.evidence.proving import NoSuchEventError, Proven, prove
 from authz.audit.files import Files
 from authz.audit.filters import FILTER_NAMES, Pseudonyms
-from authz.audit.findings import Issue, StreamReport, Verification
+from authz.audit.findings import Coverage, Issue, StreamReport, TrustedKeys, Verification
 from authz.audit.hold import Hold, add_hold, holds, lift_hold
 from authz.audit.location import LedgerDamagedError, LedgerUnreadableError, audit_directory
 from authz.audit.moment import duration
@@ -20,6 +20,7 @@ from authz.audit.published import public_keys
 from authz.audit.query import get_audit_events
 from authz.audit.record import MAX_RECORD_BYTES, InvalidEventError, RecordTooLargeError
 from authz.audit.recovery import Recovery, Tail
+from authz.audit.remembered import default_memory
 from authz.audit.retention import retention_limit
 from authz.audit.succession import StreamBegun, begin_successor
 from authz.audit.successors import newest_successor
@@ -39,6 +40,7 @@ __all__ = [
     "CheckedStream",
     "Compression",
     "Compressor",
+    "Coverage",
     "Evidence",
     "Files",
     "Hold",
@@ -60,6 +62,7 @@ __all__ = [
     "StreamReport",
     "StreamSummary",
     "Tail",
+    "TrustedKeys",
     "UpkeepBusyError",
     "Verification",
     "WriteRate",
@@ -72,6 +75,7 @@ __all__ = [
     "check_proof",
     "compress_sealed",
     "days_left",
+    "default_memory",
     "duration",
     "get_audit_events",
     "holds",

@@ -44,6 +44,12 @@ UNREADABLE: frozenset[str] = frozenset(("segment_unreadable", "checkpoint_unread
 """Issues that say nothing about the ledger but that it could not be looked at."""
 
 
+MISSING: frozenset[str] = frozenset(
+    ("segment_missing", "segment_cut", "stream_cut", "stream_missing", "checkpoint_missing")
+)
+"""Issues that are about what is not there, and not about what is."""
+
+
 class Place(NamedTuple):
     """Where something stands in a stream: line from 1, offset in bytes from 0."""
 
@@ -100,7 +106,8 @@ class StreamReport(Struct, frozen=True):
     """What counts in one stream. `records` are those that are there, `first_seq` is the first of them.
 
     `covered_seq`: the last record under a signed checkpoint that the records agree with, 0 where there is none;
-    `coverage` says which one.
+    `coverage` says which one. `intact`: what is there is as it was recorded. `complete`: nothing is known to be
+    missing. Both are known up to `covered_seq`; beyond it the chain tells what it can.
     """
 
     stream: str
@@ -111,6 +118,8 @@ class StreamReport(Struct, frozen=True):
     covered_seq: int = 0
     first_seq: int = 1
     coverage: Coverage | None = None
+    intact: bool = True
+    complete: bool = True
 
 
 class TrustedKeys(Struct, frozen=True):

@@ -5,8 +5,10 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from msgspec.structs import replace
+
 from authz.audit.claims import Claim, Claims
-from authz.audit.findings import Findings, Place, StreamReport, Verification
+from authz.audit.findings import MISSING, Findings, Place, StreamReport, Verification
 from authz.audit.heads import Head, head_missing, published_streams, read_head
 from authz.audit.kept import Kept
 from authz.audit.prune_lookup import pruned_before
@@ -50,7 +52,7 @@ class LedgerCheck:
         found = [self._findings[name] for name in sorted(self._findings)]
         issues = tuple(issue for each in found for issue in each.issues)
         notes = tuple(note for each in found for note in each.notes)
-        reports = tuple(self._reports[name] for name in sorted(self._reports))
+        reports = tuple(_judged(self._reports[name], self._findings[name]) for name in sorted(self._reports))
         return Verification(issues, notes, reports, self._trust.told)
 
     def _check_all(self) -> None:
@@ -95,7 +97,7 @@ class LedgerCheck:
         tiles = tiles_directory(scope.audit, stream)
         return Task(
             directory,
-            Claims(few if head is None else [*few, head.claim], lambda: self._rolled_up(stream)),
+            Claims(few if head is None else [head.claim, *few], lambda: self._rolled_up(stream)),
             tiles if tiles.is_dir() else None,
             lambda first_seq: pruned_before(scope.audit, stream, first_seq),
             scope.parse,
@@ -141,6 +143,11 @@ class LedgerCheck:
         elif kept.doubt is not None:
             what = f"{kept.claim.where}: size and root are compared, but who signed it is not known: {kept.doubt}"
             findings.note("checkpoint_unverified", Place(), what)
+
+
+def _judged(report: StreamReport, findings: Findings) -> StreamReport:
+    missing = [issue.kind in MISSING for issue in findings.issues]
+    return replace(report, intact=all(missing), complete=not any(missing))
 
 
 def _refused(findings: Findings) -> bool:

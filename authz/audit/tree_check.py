@@ -108,7 +108,7 @@ class TreeCheck:
 
     def _agree(self, claim: Claim) -> None:
         self._agreed[claim.elsewhere] = claim.size
-        if claim.key is not None:
+        if claim.key is not None and (self.covered is None or claim.size > self.covered.size):
             self.covered = claim
         self._settle(agreed=True)
 

@@ -1,6 +1,5 @@
 """`authz audit`: is the ledger intact, and what does it hold."""
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,52 +7,13 @@ from typing import Any
 import click
 import msgspec
 
-from authz.audit import Issue, Verification, get_audit_events, stream_summaries, verify
-from authz.cli.ledger_options import DIRECTORY, could_not_find_out, filter_options, progress_bar, state_option
+from authz.audit import get_audit_events
+from authz.cli.ledger_options import could_not_find_out, filter_options, state_option
 
 
 @click.group()
 def audit() -> None:
     """The ledger: verify it, search it."""
-
-
-@audit.command("verify")
-@click.argument("directory", required=False, type=DIRECTORY)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def verify_command(directory: Path | None, as_json: bool) -> None:
-    """Is the ledger in DIRECTORY intact? Exit 0: yes, 1: no, 3: could not find out.
-
-    DIRECTORY is a state directory (by default AUTHZ_STATE, else .state), its audit directory, or one stream.
-    """
-    with could_not_find_out():
-        size = sum(summary.size_bytes for summary in stream_summaries(directory))
-        with progress_bar("Verifying", size) as progress:
-            found = verify(directory, progress=progress)
-    if as_json:
-        click.echo(msgspec.json.encode({"intact": found.intact, **msgspec.to_builtins(found)}))
-    else:
-        _tell(found)
-    sys.exit(_exit_code(found))
-
-
-def _exit_code(found: Verification) -> int:
-    if found.intact:
-        return 0
-    return 3 if all(issue.kind == "segment_unreadable" for issue in found.issues) else 1
-
-
-def _tell(found: Verification) -> None:
-    for report in found.streams:
-        click.echo(f"{report.stream}: {report.records} records, {report.segments} segments, {report.size_bytes} bytes")
-    for issue in found.issues:
-        click.secho(f"  damage  {_place(issue)}  {issue.kind}: {issue.message}", fg="red")
-    for note in found.notes:
-        click.echo(f"  note    {_place(note)}  {note.kind}: {note.message}")
-    click.secho("intact" if found.intact else f"NOT intact: {len(found.issues)} findings", bold=True)
-
-
-def _place(issue: Issue) -> str:
-    return f"{issue.stream}/{issue.segment}:{issue.line} (byte {issue.offset})"
 
 
 @audit.command("events")

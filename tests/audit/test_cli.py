@@ -36,10 +36,13 @@ def test_an_intact_ledger_is_exit_0(state: Path) -> None:
     """With what was read, and what could not be known."""
     result = _run("verify", state)
     assert result.exit_code == 0
-    first, note, verdict = result.stdout.splitlines()
-    assert first.startswith("main: 4 records, 1 segments, ")
+    size = (state / "audit" / STREAM / "000000000001.jsonl").stat().st_size
+    first, integrity, completeness, note, keys, verdict = result.stdout.splitlines()
+    assert first == f"main: 4 records, 1 segments, {size} bytes"
+    assert integrity == "  integrity     what is there is as it was recorded"
+    assert completeness == "  completeness  no checkpoint under a known key covers any of it"
     assert "uncovered: Not covered by a checkpoint yet" in note
-    assert verdict == "intact"
+    assert (keys, verdict) == ("keys: none, so nobody knows who signed what", "intact")
     assert result.stderr == ""
 
 
