@@ -13,6 +13,7 @@ from authz.audit.files import Files
 from authz.audit.filters import FILTER_NAMES, Pseudonyms
 from authz.audit.findings import Coverage, Issue, StreamReport, TrustedKeys, Verification
 from authz.audit.hold import Hold, add_hold, holds, lift_hold
+from authz.audit.limits import WriterLimits
 from authz.audit.location import LedgerDamagedError, LedgerUnreadableError, audit_directory
 from authz.audit.moment import duration
 from authz.audit.prune import PrunedStream, PruneRequest, prune
@@ -27,7 +28,7 @@ from authz.audit.successors import newest_successor
 from authz.audit.summary import StreamSummary, stream_summaries
 from authz.audit.upkeep import UpkeepBusyError
 from authz.audit.verify import verify, verify_audit_integrity
-from authz.audit.writer import LedgerWriter, WriterLimits
+from authz.audit.writer import LedgerWriter
 from authz.core import EVENT_TYPES
 
 __all__ = [
