@@ -90,9 +90,9 @@ def compress_sealed(audit: Path) -> Compression:
 
 def compressible(directory: Path, covered_records: int) -> Iterator[Path]:
     """The raw segments of a stream, oldest first, of which each record is among the first `covered_records`."""
-    names = segment_names(directory)
-    for name, following in pairwise(names[: 1 - YOUNGEST]):
-        if first_seq(following) - 1 <= covered_records and (directory / name).exists():
+    present = {path.name for path in directory.iterdir()}
+    for name, following in pairwise(segment_names(directory)[: 1 - YOUNGEST]):
+        if first_seq(following) - 1 <= covered_records and name in present:
             yield directory / name
 
 
