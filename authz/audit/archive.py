@@ -6,7 +6,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from authz.audit.archive_files import ArchiveConflictError, ArchiveFiles
+from authz.audit.archive_files import ArchiveConflictError, ArchiveFiles, check_apart
 from authz.audit.files import Files
 from authz.audit.location import LedgerDamagedError, LedgerUnreadableError, stream_directories
 from authz.audit.manifest import ArchivedSegment, Manifest, Place
@@ -60,10 +60,12 @@ def archive(
     """Bring the archive `to` up to date with the sealed segments that a signed checkpoint covers.
 
     `streams`: all by default. What cannot be archived is said of its stream and holds up no other one. `progress` is
-    called with the uncompressed bytes of each segment. Raises BadRequestError for a stream that is not there,
-    LedgerUnreadableError, UpkeepBusyError, AuditUnavailableError when the archive cannot be recorded.
+    called with the uncompressed bytes of each segment. Raises BadRequestError for a stream that is not there and an
+    archive that is the ledger itself, LedgerUnreadableError, UpkeepBusyError, AuditUnavailableError when the archive
+    cannot be recorded.
     """
     directories = _chosen(audit, streams)
+    check_apart(audit, to)
     keys = public_keys(audit)
     try:
         make_directory(to, files or Files())

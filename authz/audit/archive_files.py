@@ -21,7 +21,7 @@ from authz.audit.published import fetch_tile, tiles_directory
 from authz.audit.sealed import Sealed
 from authz.audit.segment import make_directory
 from authz.audit.stored import compressed_path
-from authz.core import AuthzError
+from authz.core import AuthzError, BadRequestError
 from authz.tlog import HASH_BYTES, TILE_WIDTH, TileMissingError, TilePath, tiles_for
 
 
@@ -109,6 +109,13 @@ class ArchiveFiles:
         if not target.parent.is_dir():
             make_directory(target.parent, self._files)
         write_new_file(target, pieces, self._files, check)
+
+
+def check_apart(audit: Path, archive: Path) -> None:
+    """Raises BadRequestError for an archive that is the ledger itself: a prune would drop its only copy."""
+    inside = archive / "audit"
+    if archive.resolve().is_relative_to(audit) or (inside.exists() and inside.samefile(audit)):
+        raise BadRequestError(f"{archive}: is the ledger itself; an archive is a directory of its own")
 
 
 def segment_path(archive: Path, stream: str, name: str) -> Path:

@@ -13,6 +13,7 @@ from authz.audit.moment import moment
 from authz.audit.offline import offline_records, record_offline
 from authz.audit.record import read_header
 from authz.audit.segment import ledger_event
+from authz.audit.successors import split_number
 from authz.audit.upkeep import upkeep
 from authz.core import BadRequestError
 
@@ -26,8 +27,9 @@ WAIT_SECONDS: Final = 60.0
 class Hold(Struct, frozen=True, kw_only=True):
     """Body of `audit.hold_added`.
 
-    It covers the records of `stream` (None: of every stream) from `since` up to but not including `until` (None: no
-    bound), as records write time. `uid`: the operating system's number of the user who added it.
+    It covers the records of `stream` and of those that go on after it (None: of every stream) from `since` up to but
+    not including `until` (None: no bound), as records write time. `uid`: the operating system's number of the user who
+    added it.
     """
 
     hold: str
@@ -40,10 +42,17 @@ class Hold(Struct, frozen=True, kw_only=True):
     def covers(self, stream: str, first_ts: str, last_ts: str) -> bool:
         """Whether it covers a record of the stream in this span of time, both ends included."""
         return (
-            self.stream in {None, stream}
+            self._names(stream)
             and (self.since is None or last_ts >= self.since)
             and (self.until is None or first_ts < self.until)
         )
+
+    def _names(self, stream: str) -> bool:
+        if self.stream is None:
+            return True
+        base, number = split_number(stream)
+        held, first = split_number(self.stream)
+        return base == held and number >= first
 
 
 class Lifted(Struct, frozen=True, kw_only=True):
@@ -74,7 +83,9 @@ def holds(audit: Path) -> tuple[Hold, ...]:
     return tuple(found.values())
 
 
-def add_hold(audit: Path, reason: str, stream: str | None, since: str | None, until: str | None) -> Hold:
+def add_hold(
+    audit: Path, reason: str, stream: str | None = None, since: str | None = None, until: str | None = None
+) -> Hold:
     """Begin a hold. No prune that starts or goes on after this has returned removes what it covers.
 
     Times as people give them. Raises BadRequestError, LedgerUnreadableError, AuditUnavailableError,

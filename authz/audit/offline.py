@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import re
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,12 +9,11 @@ from typing import Final
 
 from authz.audit.extent import extents, lines_forward
 from authz.audit.location import LedgerUnreadableError
+from authz.audit.successors import newest_successor, split_number, successors
 from authz.audit.writer import LedgerWriter
 from authz.core import ConfigurationError, Event
 
 CLI_STREAM: Final = "cli"
-
-_COMMANDS: Final = re.compile(r"cli(?:\.([1-9][0-9]{0,5}))?")
 
 
 class _SystemClock:
@@ -25,12 +23,13 @@ class _SystemClock:
 
 def is_of_commands(stream: str) -> bool:
     """Whether a stream holds the records of commands: `cli`, or one that goes on after it."""
-    return _COMMANDS.fullmatch(stream) is not None
+    return split_number(stream)[0] == CLI_STREAM
 
 
 def command_streams(audit: Path) -> list[Path]:
     """The directories of the streams of commands, the one in force last. Raises OSError."""
-    return sorted((child for child in audit.iterdir() if child.is_dir() and is_of_commands(child.name)), key=_number)
+    names = [CLI_STREAM, *successors(audit, CLI_STREAM)]
+    return [audit / name for name in names if (audit / name).is_dir()]
 
 
 def record_offline(audit: Path, events: Sequence[Event], stream: str | None = None) -> None:
@@ -43,13 +42,8 @@ def record_offline(audit: Path, events: Sequence[Event], stream: str | None = No
     if owner != os.geteuid():
         raise ConfigurationError(f"{audit} belongs to the user with id {owner}: run this as that user")
     if stream is None:
-        stream = [CLI_STREAM, *(each.name for each in command_streams(audit))][-1]
+        stream = newest_successor(audit, CLI_STREAM)
     asyncio.run(_record(audit, events, stream))
-
-
-def _number(directory: Path) -> int:
-    found = _COMMANDS.fullmatch(directory.name)
-    return int(found[1] or 0) if found else 0
 
 
 async def _record(audit: Path, events: Sequence[Event], stream: str) -> None:

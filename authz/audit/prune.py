@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from msgspec import Struct
 from msgspec.structs import replace
 
+from authz.audit.archive_files import check_apart
 from authz.audit.command_check import check_commands
 from authz.audit.files import Files
 from authz.audit.hold import Hold, holds
@@ -71,6 +72,8 @@ def prune(
     holds cannot be relied on; BadRequestError, LedgerUnreadableError, UpkeepBusyError, AuditUnavailableError.
     """
     directories = _chosen(audit, request.streams)
+    if request.archive is not None:
+        check_apart(audit, request.archive)
     try:
         with upkeep(audit, WAIT_SECONDS):
             keys = public_keys(audit)
@@ -113,18 +116,16 @@ class _Run:
 
     def stream(self, directory: Path, records: Sequence[Pruned]) -> PrunedStream:
         """Finish what is begun, then find out, record and remove."""
-        finished = self._remove(directory, records)
-        done = PrunedStream(
-            stream=directory.name,
-            minimum_index=begin_of(records).size,
-            freed_bytes=finished.freed_bytes,
-            finished=finished.removed,
-            refused="; ".join(finished.left) or None,
-        )
-        if finished.left:
-            return done
+        done = PrunedStream(stream=directory.name, minimum_index=begin_of(records).size)
         try:
-            return self._drop(directory, records, done)
+            finished = self._remove(directory, records)
+            done = replace(
+                done,
+                freed_bytes=finished.freed_bytes,
+                finished=finished.removed,
+                refused="; ".join(finished.left) or None,
+            )
+            return done if finished.left else self._drop(directory, records, done)
         except (LedgerDamagedError, LedgerUnreadableError, TlogError) as error:
             return replace(done, refused=str(error))
 

@@ -217,12 +217,13 @@ def test_a_hold_may_name_a_stream_and_a_time_or_neither(
 
 
 def test_a_hold_covers_the_moment_it_begins_with_and_not_the_one_it_ends_with() -> None:
-    """A segment is under it if one of its records is."""
+    """A segment is under it if one of its records is, and so is one of a stream that goes on after the one it names."""
     hold = Hold(hold="h", stream="main", since="2026-03-02", until="2026-03-04", reason="r", uid=0)
     spans = [("01", "01"), ("01", "02"), ("02", "03"), ("03", "09"), ("01", "09"), ("04", "09")]
     covered = [hold.covers("main", f"2026-03-{first}", f"2026-03-{last}") for first, last in spans]
     assert covered == [False, True, True, True, True, False]
-    assert not hold.covers("other", "2026-03-02", "2026-03-03")
+    streams = ["main", "main.1", "main.12", "main2", "other", "mai", "main.x"]
+    assert [name for name in streams if hold.covers(name, "2026-03-02", "2026-03-03")] == ["main", "main.1", "main.12"]
 
 
 def test_a_hold_that_cannot_be_meant_is_refused(state: Path) -> None:
@@ -259,6 +260,17 @@ def test_a_copy_that_is_not_what_the_archive_says_is_no_copy(state: Path, to: Pa
     done = drop(state, midnight(9), archive=to)
     assert done.refused == f"{copy} is not a copy of {STREAM}/{names(state)[1]}"
     assert (held(state), prunes(state / "audit")) == (before, {})
+
+
+@pytest.mark.parametrize("where", [".", "audit", "audit/main", "link"])
+def test_the_ledger_is_not_its_own_archive(state: Path, where: str) -> None:
+    """A prune would drop the only copy."""
+    (state.parent / "link").symlink_to(state)
+    itself = state / where if where != "link" else state.parent / "link"
+    compress_sealed(state / "audit")
+    for attempt in (lambda: archive(state / "audit", itself), lambda: drop(state, midnight(9), archive=itself)):
+        with pytest.raises(BadRequestError, match="is the ledger itself"):
+            attempt()
 
 
 def test_a_dry_run_changes_nothing_and_says_the_same(state: Path, to: Path) -> None:
