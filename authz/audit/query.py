@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from authz.audit.extent import Extent, extents, lines_backward
+from authz.audit.extent import Extent, extents
 from authz.audit.filters import Filter, Pseudonyms, read_filter
 from authz.audit.location import LedgerUnreadableError, stream_directories
 from authz.core import BadRequestError
@@ -70,7 +70,7 @@ def _stream(directory: Path, wanted: Filter) -> Iterator[_Event]:
 
 
 def _segment(stream: str, extent: Extent, wanted: Filter) -> Iterator[_Event]:
-    for line in lines_backward(extent.path, extent.counted_bytes):
+    for line in _lines(extent):
         if wanted.may_pass(line):
             event = read_event(line)
             if event is not None and wanted.passes(event):
@@ -96,7 +96,7 @@ def _position_of(directories: list[Path], event_id: str) -> _Position:
     needle = b',"id":%b,' % msgspec.json.encode(event_id)
     for directory in directories:
         for extent in reversed(extents(directory)):
-            for line in lines_backward(extent.path, extent.counted_bytes):
+            for line in _lines(extent):
                 event = read_event(line) if needle in line else None
                 if event is not None and event.get("id") == event_id:
                     event["stream"] = directory.name

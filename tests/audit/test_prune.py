@@ -11,6 +11,7 @@ import pytest
 from authz.audit import get_audit_events
 from authz.audit.archive import archive
 from authz.audit.compress import compress_sealed
+from authz.audit.extent import Extent, extents
 from authz.audit.hold import Hold, add_hold, holds, lift_hold
 from authz.audit.location import LedgerDamagedError
 from authz.audit.offline import offline_records
@@ -155,6 +156,20 @@ def test_search_goes_on_over_what_stays(state: Path, compressed: bool) -> None:
     drop(state, midnight(4))
     assert [each["id"] for each in get_audit_events(path=stream, limit=10_000, type=wanted)] == kept
     assert len(kept) == 6 * EACH_DAY
+
+
+def test_a_search_that_meets_a_prune_finds_what_stays(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Segments that it listed and that are gone when it comes to them are no error."""
+    stream, query = state / "audit" / STREAM, import_module("authz.audit.query")
+
+    def listed_before(directory: Path) -> list[Extent]:
+        found = extents(directory)
+        if len(found) > 8:
+            drop(state, midnight(4))
+        return found
+
+    monkeypatch.setattr(query, "extents", listed_before)
+    assert len(get_audit_events(path=stream, limit=10_000, type="memory.accessed")) == 6 * EACH_DAY
 
 
 def test_the_newest_two_segments_stay_whatever_their_age(state: Path) -> None:
