@@ -5,6 +5,7 @@ Nothing is indexed here: the answer is as trustworthy as the files, and costs a 
 
 import heapq
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -76,6 +77,12 @@ def _segment(stream: str, extent: Extent, wanted: Filter) -> Iterator[_Event]:
             if event is not None and wanted.passes(event):
                 event["stream"] = stream
                 yield event
+
+
+def _lines(extent: Extent) -> Iterator[bytes]:
+    """The lines of a segment, last one first; none of one that was pruned since it was listed. Raises OSError."""
+    with suppress(FileNotFoundError):
+        yield from lines_backward(extent.path, extent.counted_bytes)
 
 
 def read_event(line: bytes) -> _Event | None:
