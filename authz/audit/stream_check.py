@@ -157,8 +157,11 @@ class StreamCheck:
             )
 
     def _locate(self, index: int) -> Place:
-        """Where the record with this index stands, counted from the first one that was read."""
-        start, extent = max((each for each in self._starts if each[0] <= index), key=lambda each: each[0])
+        """Where the record with this index stands, as far as it was read; no place for one that was pruned."""
+        started = [each for each in self._starts if each[0] <= index]
+        if not started:
+            return Place()
+        start, extent = max(started, key=lambda each: each[0])
         before = index - start
         try:
             offset = sum(map(len, islice(lines_forward(extent.path, extent.counted_bytes), before)))
