@@ -8,6 +8,7 @@
 with  --public-key KEY    the node's public key, or a file of such keys. Get it from the node's people, not from the
                           package: a key that comes with the evidence proves only that the evidence fits itself.
       --witness KEY       a witness's public key: says when it saw the node's checkpoint.
+      --since FILE        with --ledger: a checkpoint that was kept elsewhere. The ledger must go on from it.
 
 Exit code 0: nothing is wrong; read what was proven and what not. 1: something is wrong. 3: could not find out.
 
@@ -732,6 +733,12 @@ def bundle_revision(data: bytes) -> object:
 
 # ---- A whole ledger, from its segments ----
 
+COMMANDS = re.compile(r"cli(\.[1-9][0-9]{0,8})?")
+"""The streams of commands: they say what was pruned."""
+
+NODE = "auditor"
+"""The node's own stream: it says which streams there are, and how far each was signed."""
+
 
 class Opening(NamedTuple):
     """The first record of a segment: what it says of the one before it."""
@@ -743,11 +750,19 @@ class Opening(NamedTuple):
 
 
 class Cut(NamedTuple):
-    """A prune record: what stood before leaf `size` may be gone."""
+    """A prune record: the records up to number `size` may be gone."""
 
     size: int
     hashes: list[bytes]
     chain_hash: str
+
+
+class Head(NamedTuple):
+    """A tree that somebody states."""
+
+    what: str
+    size: int
+    root: bytes
 
 
 class Stream:
@@ -767,13 +782,23 @@ class Stream:
         if program is None:
             raise UnknownError(f"{shown(segment)} is compressed: put `zstd` on the PATH, or unpack it with `zstd -d`")
         command = [program, "-dcq", str(path.with_name(segment + ".zst"))]
-        unpacked = subprocess.run(command, stdout=subprocess.PIPE, check=False)  # noqa: S603 - no shell, a listed name
+        unpacked = subprocess.run(command, capture_output=True, check=False)  # noqa: S603 - no shell, a listed name
         if unpacked.returncode:
             wrong(f"{shown(segment)}: the compressed file is damaged")
         return io.BytesIO(unpacked.stdout)
 
-    def opening(self, segment: str) -> Opening | None:
-        """What the segment says of itself; None when it has no complete first line, and so nothing in it counts."""
+    def openings(self) -> list[tuple[str, Opening]]:
+        """What each segment says of itself. The last one may have no complete first line: then it is left out."""
+        found = []
+        for segment in self.segments:
+            opening = self._opening(segment)
+            if opening is not None:
+                found.append((segment, opening))
+            elif segment != self.segments[-1]:
+                wrong(f"{shown(segment)} has no complete first record")
+        return found
+
+    def _opening(self, segment: str) -> Opening | None:
         with self.open(segment) as file:
             line = file.readline(MAX_LINE + 1)
         if line[-1:] != b"\n" and len(line) <= MAX_LINE:
@@ -786,18 +811,23 @@ class Stream:
             wrong(f"{shown(segment)} does not begin with the record that its name says")
         return Opening(record.seq, str(record.fields.get("reason")), record.fields.get("previous_segment"), stated[2])
 
-    def records(self) -> Iterator[bytes]:
-        """Every record that counts, oldest first."""
-        openings = [self.opening(name) for name in self.segments]
-        while openings and openings[-1] is None:
-            openings.pop()  # a segment that was being opened
-        for number, opening in enumerate(openings):
-            if opening is None:
-                wrong(f"{shown(self.segments[number])} has no complete first record")
-            if number and opening.previous != self.segments[number - 1]:
-                wrong(f"the segment before {shown(self.segments[number])} is missing")
-            after = openings[number + 1] if number + 1 < len(openings) else None
-            yield from self._counted(self.segments[number], after)
+    def cut(self, cuts: Sequence[Cut]) -> Cut | None:
+        """Where the stream begins: after the last segment that is missing and may be, else at its first record."""
+        cut, before = None, None
+        for segment, opening in self.openings():
+            if opening.previous != before:
+                fitting = [each for each in cuts if each.size >= opening.seq - 1]
+                if not fitting:
+                    wrong(f"the segment before {shown(segment)} is missing, and nothing says that it was pruned")
+                cut = min(fitting, key=lambda each: each.size)
+            before = segment
+        return cut
+
+    def records(self, first: int = 1) -> Iterator[bytes]:
+        """Every record that counts, oldest first, from the segment on that begins with record `first`."""
+        openings = [each for each in self.openings() if each[1].seq >= first]
+        for (segment, _), after in zip(openings, [*(opening for _, opening in openings[1:]), None]):
+            yield from self._counted(segment, after)
 
     def _counted(self, segment: str, after: Opening | None) -> Iterator[bytes]:
         rest = MAX_SIZE if after is None else after.previous_bytes
@@ -817,63 +847,96 @@ class Stream:
                 wrong(f"{shown(segment)}: a line that is too long")
 
 
-def check_ledger(path: Path, given: Sequence[Key], witnesses: Sequence[Key]) -> Report:
-    report = Report()
-    audit = path / "audit" if (path / "audit").is_dir() else path
-    try:
-        streams = {each.name: Stream(each) for each in sorted(audit.iterdir()) if is_stream(each)}
-        keys = list(given) or read_keys(_file_if_any(audit.absolute().parent / "keys" / "audit.pub"))
-    except OSError as error:
-        raise UnknownError(f"{shown(path)} cannot be read: {error}") from None
-    if not streams:
-        raise UnknownError(f"{shown(path)}: there is no ledger in it")
-    notes = {name: _file_if_any(audit / "tiles" / name / "checkpoint") for name in streams}
-    rolled_up, cuts = _statements(streams, report)
-    for name, stream in streams.items():
-        stated = rolled_up.pop(name, None)
-        with attempt(report, name):
-            _check_whole(stream, _heads(notes[name], stated, keys), cuts.get(name), report)
-    for name in rolled_up:
-        report.fault(f"{shown(name)}: the node's roll-up knows the stream, and it is not there")
-    tell_key(report, keys, given=bool(given))
-    if witnesses and not notes.get("auditor"):
-        report.fault("there is no checkpoint of the node: no witness can be asked")
-    elif witnesses:
-        tell_witnesses(report, read_checkpoint(notes["auditor"], keys), witnesses)
-    return report
+class Statements:
+    """What the ledger says of itself: the newest roll-up, and what was pruned. As records they are checked later."""
+
+    def __init__(self) -> None:
+        self.rolled_up: dict[str, tuple[int, bytes]] = {}
+        self.cuts: dict[str, list[Cut]] = {}
+
+    def read(self, streams: dict[str, Stream]) -> None:
+        for name, stream in streams.items():
+            if COMMANDS.fullmatch(name):
+                self._read_cuts(stream)
+        if NODE in streams:
+            self._read_rollup(streams[NODE])
+
+    def _read_cuts(self, stream: Stream) -> None:
+        for line in stream.records():
+            if b'"type":"audit.prune"' in line[:512]:
+                fields = read_record(line).fields
+                try:
+                    hashes = [read_hash(one, "prune record") for one in fields["hashes"]]
+                    cut = Cut(read_number(str(fields["minimum_index"]), "index"), hashes, str(fields["chain_hash"]))
+                    self.cuts.setdefault(str(fields["stream"]), []).append(cut)
+                except (KeyError, TypeError, AttributeError):
+                    wrong(f"{shown(stream.name)}: a prune record that does not say what it has to")
+
+    def _read_rollup(self, stream: Stream) -> None:
+        newest = b""
+        for line in stream.records():
+            newest = line if b'"type":"audit.rollup"' in line[:512] else newest
+        if newest:
+            found = read_rollup(read_record(newest))
+            self.rolled_up = {origin.rpartition("/")[2]: stated for origin, stated in found.items()}
+
+
+class Ledger:
+    """The files of a ledger: `path` is a state directory, or its audit directory."""
+
+    def __init__(self, path: Path) -> None:
+        self.audit = path / "audit" if (path / "audit").is_dir() else path
+        try:
+            self.streams = {each.name: Stream(each) for each in sorted(self.audit.iterdir()) if is_stream(each)}
+            tiles = self.audit / "tiles"
+            published = sorted(each.name for each in tiles.iterdir()) if tiles.is_dir() else []
+            self.notes = {name: _file_if_any(tiles / name / "checkpoint") for name in [*published, *self.streams]}
+            self.own_keys = read_keys(_file_if_any(self.audit.absolute().parent / "keys" / "audit.pub"))
+        except OSError as error:
+            raise UnknownError(f"{shown(path)} cannot be read: {error}") from None
+        if not self.streams:
+            raise UnknownError(f"{shown(path)}: there is no ledger in it")
 
 
 def is_stream(path: Path) -> bool:
     return path.name != "tiles" and path.is_dir() and any(SEALED.fullmatch(each.name) for each in path.iterdir())
 
 
-def _statements(streams: dict[str, Stream], report: Report) -> tuple[dict[str, tuple[int, bytes]], dict[str, Cut]]:
-    """What the ledger says of itself: the newest roll-up, by stream, and what was pruned. Checked as records later."""
-    rolled_up: dict[str, tuple[int, bytes]] = {}
-    cuts: dict[str, Cut] = {}
-    try:
-        newest = b""
-        for line in streams["auditor"].records() if "auditor" in streams else ():
-            newest = line if b'"type":"audit.rollup"' in line[:400] else newest
-        if newest:
-            found = read_rollup(read_record(newest))
-            rolled_up = {origin.rpartition("/")[2]: each for origin, each in found.items()}
-        for line in streams["cli"].records() if "cli" in streams else ():
-            if b'"type":"audit.prune"' in line[:400]:
-                fields = read_record(line).fields
-                hashes = [read_hash(one, "prune record") for one in fields["hashes"]]
-                cuts[fields["stream"]] = Cut(fields["minimum_index"], hashes, fields["chain_hash"])
-    except (WrongError, OSError, KeyError, TypeError) as error:
-        report.fault(f"the roll-up or a prune record cannot be read: {error}")
-    return rolled_up, cuts
+def check_ledger(path: Path, given: Sequence[Key], witnesses: Sequence[Key], kept: Sequence[bytes] = ()) -> Report:
+    report = Report()
+    ledger = Ledger(path)
+    keys = list(given) or ledger.own_keys
+    statements = Statements()
+    with attempt(report, "what the ledger says of itself"):
+        statements.read(ledger.streams)
+    rolled_up = statements.rolled_up
+    elsewhere = _elsewhere(kept, keys)
+    for name, stream in ledger.streams.items():
+        with attempt(report, name):
+            heads = [*_heads(ledger.notes[name], rolled_up.get(name), keys), *elsewhere.get(name, ())]
+            cut = stream.cut(statements.cuts.get(name, []))
+            _check_whole(stream, heads, cut, report)
+    for name in sorted({*rolled_up, *elsewhere, *(each for each, note in ledger.notes.items() if note)}):
+        if name not in ledger.streams:
+            report.fault(f"{shown(name)}: the stream is missing, and it was signed")
+        elif not ledger.notes[name]:
+            report.fault(f"{shown(name)}: its checkpoint is missing, and it was signed")
+    if given and not ledger.notes.get(NODE):
+        report.fault("there is no checkpoint of the node itself, and with a key that was given there has to be")
+    tell_key(report, keys, given=bool(given))
+    if witnesses:
+        tell_witnesses(report, read_checkpoint(ledger.notes.get(NODE, b""), keys), witnesses)
+    return report
 
 
-class Head(NamedTuple):
-    """A tree that something states."""
-
-    what: str
-    size: int
-    root: bytes
+def _elsewhere(notes: Sequence[bytes], keys: Sequence[Key]) -> dict[str, list[Head]]:
+    """Checkpoints that were kept where nobody who writes to the ledger could change them, by stream."""
+    found: dict[str, list[Head]] = {}
+    for note in notes:
+        checkpoint = read_checkpoint(note, keys)
+        head = Head("the checkpoint that you kept", checkpoint.size, checkpoint.root)
+        found.setdefault(checkpoint.origin.rpartition("/")[2], []).append(head)
+    return found
 
 
 def _heads(note: bytes, rolled_up: tuple[int, bytes] | None, keys: Sequence[Key]) -> list[Head]:
@@ -887,12 +950,11 @@ def _heads(note: bytes, rolled_up: tuple[int, bytes] | None, keys: Sequence[Key]
 
 
 def _check_whole(stream: Stream, heads: Sequence[Head], cut: Cut | None, report: Report) -> None:
-    first = int(stream.segments[0][:12])
-    if first > 1 and (cut is None or first - 1 > cut.size):
-        wrong(f"the records before {first} are missing, and nothing says that they were pruned")
     roots = dict.fromkeys((head.size for head in heads), b"")
-    last = _read_whole(stream, first, cut if first > 1 else None, roots)
-    report.proven(f"{shown(stream.name)}: {last - first + 1} records, each chained to the one before it")
+    first = 1 if cut is None else cut.size + 1
+    last = _read_whole(stream, cut, roots)
+    pruned = f", after {cut.size} that were pruned" if cut is not None else ""
+    report.proven(f"{shown(stream.name)}: {last - first + 1} records{pruned}, each chained to the one before it")
     for head in heads:
         if head.size > last:
             wrong(f"{head.what} was signed for {head.size} records, and there are {last}: the end is missing")
@@ -907,21 +969,20 @@ def _check_whole(stream: Stream, heads: Sequence[Head], cut: Cut | None, report:
         report.open(f"{shown(stream.name)}: nothing signed covers the records after {covered}")
 
 
-def _read_whole(stream: Stream, first: int, cut: Cut | None, roots: dict[int, bytes]) -> int:
+def _read_whole(stream: Stream, cut: Cut | None, roots: dict[int, bytes]) -> int:
     """Check every record against the one before it, fill in the roots of the tree, and return the last number."""
     tree = Tree() if cut is None else Tree(cut.size, cut.hashes)
-    seq, prev, ts = first - 1, "0" * 64 if first == 1 else "", ""
-    for line in stream.records():
+    seq, prev, ts = tree.size, "0" * 64 if cut is None else cut.chain_hash, ""
+    if seq in roots:
+        roots[seq] = tree.root()
+    for line in stream.records(seq + 1):
         record = read_record(line)
-        if cut is not None and seq == cut.size and record.prev != cut.chain_hash:
-            wrong("the first record after what was pruned is not chained to it")
-        if record.seq != seq + 1 or prev not in {"", record.prev} or record.ts <= ts or len(line) > MAX_RECORD:
+        if record.seq != seq + 1 or record.prev != prev or record.ts <= ts or len(line) > MAX_RECORD:
             wrong(f"what stands after record {seq} does not follow it by number, hash and time")
         seq, prev, ts = record.seq, hashlib.sha256(line).hexdigest(), record.ts
-        if seq > tree.size:
-            tree.add(leaf_hash(line))
-        if tree.size in roots:
-            roots[tree.size] = tree.root()
+        tree.add(leaf_hash(line))
+        if seq in roots:
+            roots[seq] = tree.root()
     return seq
 
 
@@ -936,6 +997,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--proof", metavar="FILE", type=Path)
     parser.add_argument("--record", metavar="FILE", type=Path)
     parser.add_argument("--ledger", metavar="DIR", type=Path)
+    parser.add_argument("--since", metavar="FILE", type=Path, action="append", default=[])
     parser.add_argument("--public-key", metavar="KEY", action="append", default=[])
     parser.add_argument("--witness", metavar="KEY", action="append", default=[])
     asked = parser.parse_args(arguments)
@@ -952,7 +1014,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _answer(asked: argparse.Namespace) -> Report:
     keys, witnesses = _given(asked.public_key, ED25519), _given(asked.witness, COSIGNATURE)
     if asked.ledger is not None:
-        return check_ledger(asked.ledger, keys, witnesses)
+        return check_ledger(asked.ledger, keys, witnesses, [_file(path) for path in asked.since])
     if asked.proof is None:
         return check_package(asked.package or Path(__file__).absolute().parent, keys, witnesses)
     report = Report()
