@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from authz.audit.extent import Extent, extents
+from authz.audit.extent import Extent, extents, lines_backward
 from authz.audit.filters import Filter, Pseudonyms, read_filter
 from authz.audit.location import LedgerUnreadableError, stream_directories
 from authz.core import BadRequestError
