@@ -22,7 +22,7 @@ from .ledger import STREAM, lines
 from .published import leaves
 from .test_prune import assert_provable
 
-STRIDE = 1 if int(os.environ.get("AUTHZ_TEST_KILLS", "3")) > 3 else 4
+STRIDE = 1 if int(os.environ.get("AUTHZ_TEST_KILLS", "3")) >= 50 else 4
 """In CI each fourth call of a kind, in `make test-full` every one."""
 
 PROGRAM = "import sys, pathlib; from authz.audit import compress_sealed; compress_sealed(pathlib.Path(sys.argv[1]))"
