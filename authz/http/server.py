@@ -42,10 +42,19 @@ class _Connection(web.RequestHandler):
 
 
 class Server(web.Server):
-    """aiohttp's low-level server: no router, no middleware, one handler, stated limits."""
+    """aiohttp's low-level server: no router, no middleware, one handler, stated limits.
+
+    `idle_seconds`: a connection on which no request was completed for so long is closed. Gateways keep theirs open.
+    """
 
     def __init__(
-        self, handler: Handler, *, on_unparsed: Callable[[], None], body_bytes: int, header_bytes: int
+        self,
+        handler: Handler,
+        *,
+        on_unparsed: Callable[[], None],
+        body_bytes: int,
+        header_bytes: int,
+        idle_seconds: float = 3630.0,
     ) -> None:
         super().__init__(
             handler,
@@ -53,6 +62,7 @@ class Server(web.Server):
             max_line_size=header_bytes,
             max_field_size=header_bytes,
             access_log=None,
+            keepalive_timeout=idle_seconds,
         )
         self._on_unparsed = on_unparsed
         self._body_bytes = body_bytes

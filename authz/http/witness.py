@@ -27,6 +27,8 @@ from authz.witness import (
 )
 
 BODY_SECONDS: Final = 10.0
+IDLE_SECONDS: Final = 75.0
+"""A log asks every few seconds, or opens another connection."""
 MAX_WAITING: Final = 256
 """Requests that may wait for their turn; more is 503. Each turn is a few milliseconds, most of them the disk's."""
 
@@ -136,6 +138,7 @@ async def serve_witness(witness: Witness, address: str) -> RunningWitness:
         on_unparsed=lambda: None,
         body_bytes=MAX_BODY_BYTES,
         header_bytes=_HEADER_BYTES,
+        idle_seconds=IDLE_SECONDS,
     )
     runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=_DRAIN_SECONDS)
     await runner.setup()

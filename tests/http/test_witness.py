@@ -137,6 +137,19 @@ async def test_a_body_has_a_time(client: Client, monkeypatch: pytest.MonkeyPatch
     assert answer == b"HTTP/1.1 408"
 
 
+async def test_a_connection_has_a_time(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One on which no request comes to its end is closed, whether it says nothing or a header at a time."""
+    monkeypatch.setattr(witness_module, "IDLE_SECONDS", 0.3)
+    running = await serve_witness(Witness([SIGNER.verifier], COSIGNER, store, lambda: NOW), "127.0.0.1:0")
+    host, _, port = running.url.removeprefix("http://").rpartition(":")
+    for said in (b"", b"POST /add-checkpoint HTTP/1.1\r\nHost: w\r\n"):
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(said)
+        assert await asyncio.wait_for(reader.read(), 10) == b""
+        writer.close()
+    await running.close()
+
+
 async def test_only_so_many_wait(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """One more is told to come again."""
     monkeypatch.setattr(witness_module, "MAX_WAITING", 0)
