@@ -81,5 +81,6 @@ def test_a_ledger_rewritten_with_the_real_key_is_found(tmp_path: Path) -> None:
         blamed = asyncio.run(_go_out(state, anchor, witness))
 
     assert [(each.size, each.error) for each in (*honest.witnesses, *honest.anchors)] == [(3, None)] * 2
-    assert (latest.read_bytes() == elsewhere.read_bytes(), grown, forked) == (True, [0, 0, 0], [0, 1, 1])
+    assert split_note(latest.read_bytes())[0] == split_note(elsewhere.read_bytes())[0]
+    assert (grown, forked) == ([0, 0, 0], [0, 1, 1])
     assert [each.disagrees for each in (*blamed.witnesses, *blamed.anchors)] == [True, True]
