@@ -11,7 +11,7 @@ import msgspec
 import uvloop
 
 from authz import http, log
-from authz.witness import Witness, open_state, read_log_keys
+from authz.witness import CannotCosignError, Witness, open_state, read_log_keys
 
 
 @click.command("witness")
@@ -28,11 +28,15 @@ def witness(address: str, state: Path, logs: tuple[str, ...], name: str | None, 
     """Serve a witness until SIGTERM or SIGINT: it cosigns checkpoints of logs that only grow.
 
     The first line on stdout says, as JSON, where it listens and by which key it signs. Run it where those who run the
-    logs have no access: that is all that it is good for.
+    logs have no access: that is all that it is good for. Exit 2: what is stated cannot be used, or key and memory do not
+    belong together; 1: the memory cannot be read now.
     """
     log.configure()
     keys = read_log_keys(logs)
-    signer, store = open_state(state, name)
+    try:
+        signer, store = open_state(state, name)
+    except CannotCosignError as error:
+        raise click.ClickException(str(error)) from None
     uvloop.run(_serve(address, Witness(keys, signer, store, time.time, clock_was_wrong=clock_was_wrong), signer.vkey))
 
 

@@ -191,3 +191,14 @@ def test_a_witness_without_its_memory_is_exit_2(tmp_path: Path) -> None:
         refused = _run(*arguments)
         assert (refused.returncode, refused.stdout) == (2, "")
         assert said in refused.stderr
+
+
+def test_a_memory_that_cannot_be_read_now_is_exit_1(tmp_path: Path) -> None:
+    """Starting again may help: the key is there, and nothing says that the memory is lost."""
+    state = tmp_path / "state"
+    with witness_process(state):
+        pass
+    (state / "witness.db").write_bytes(b"no database" * 1000)
+    failed = _run("--state", str(state), "--log", str(SIGNER.verifier), "--listen", "127.0.0.1:0")
+    assert (failed.returncode, failed.stdout) == (1, "")
+    assert "the state cannot be read or written: " in failed.stderr
