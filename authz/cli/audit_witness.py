@@ -28,8 +28,8 @@ def witness(address: str, state: Path, logs: tuple[str, ...], name: str | None, 
     """Serve a witness until SIGTERM or SIGINT: it cosigns checkpoints of logs that only grow.
 
     The first line on stdout says, as JSON, where it listens and by which key it signs. Run it where those who run the
-    logs have no access: that is all that it is good for. Exit 2: what is stated cannot be used, or key and memory do not
-    belong together; 1: the memory cannot be read now.
+    logs have no access: that is all that it is good for. Exit 1: its memory cannot be read now; 2: what is stated
+    cannot be used, or key and memory do not belong together.
     """
     log.configure()
     keys = read_log_keys(logs)
