@@ -11,9 +11,9 @@ from authz.audit.claims import Claim, Claims
 from authz.audit.findings import MISSING, Findings, Place, StreamReport, Verification
 from authz.audit.heads import Head, head_missing, published_streams, read_head
 from authz.audit.kept import Kept
+from authz.audit.node_claims import NodeClaims
 from authz.audit.prune_lookup import pruned_before
 from authz.audit.published import tiles_directory
-from authz.audit.rollup_claims import RollupClaims
 from authz.audit.rollup_record import AUDITOR
 from authz.audit.stream_check import SegmentGoneError, StreamCheck, Task
 from authz.audit.trust import Trust
@@ -87,11 +87,11 @@ class LedgerCheck:
                 head_missing(findings)
             return
 
-    def _no_rollups(self) -> RollupClaims:
+    def _no_rollups(self) -> NodeClaims:
         """None so far."""
-        return self._stack.enter_context(closing(RollupClaims()))
+        return self._stack.enter_context(closing(NodeClaims()))
 
-    def _task(self, directory: Path, head: Head | None, rollups: RollupClaims | None) -> Task:
+    def _task(self, directory: Path, head: Head | None, rollups: NodeClaims | None) -> Task:
         scope, stream = self._scope, directory.name
         few = [kept.claim for kept in self._kept if kept.stream == stream]
         tiles = tiles_directory(scope.audit, stream)

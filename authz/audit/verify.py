@@ -14,6 +14,7 @@ from authz.audit.kept import read_since
 from authz.audit.ledger_check import LedgerCheck, Scope
 from authz.audit.location import LedgerUnreadableError, stream_directories
 from authz.audit.remembered import Remembered
+from authz.audit.rotations import trust_after_rotations
 from authz.audit.trust import find_trust
 from authz.core import BadRequestError
 
@@ -58,7 +59,7 @@ def verify(
     directories = tuple(stream_directories(path))
     single = path is not None and directories == (Path(path).resolve(),)
     audit = directories[0].parent
-    trust = find_trust(audit, public_keys)
+    trust = trust_after_rotations(find_trust(audit, public_keys), audit)
     kept = [read_since(each, trust) for each in since]
     if single and any(each.stream != directories[0].name for each in kept):
         raise BadRequestError(f"--since: not a checkpoint of the stream {directories[0].name}; verify the whole ledger")

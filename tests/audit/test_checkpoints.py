@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authz.audit import Coverage, Verification, compress_sealed, rollup_claims, stream_check, verify
+from authz.audit import Coverage, Verification, compress_sealed, node_claims, stream_check, verify
 from authz.audit.extent import line_blocks
 from authz.audit.prune import PruneRequest, prune
 from authz.audit.prune_record import PrunedSegment, pruned
@@ -242,7 +242,7 @@ def test_more_roll_ups_than_fit_into_memory_are_held_against_the_stream(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They go through a temporary file; the first one that does not agree is the one that is named."""
-    monkeypatch.setattr(rollup_claims, "_MEMORY_BYTES", 100)
+    monkeypatch.setattr(node_claims, "_MEMORY_BYTES", 100)
     assert verify(scene.state).issues == ()
     attacks.edited_and_rehashed(scene)
     assert _kinds(verify(scene.state)) == [(STREAM, "record_changed"), (STREAM, "root_mismatch")]

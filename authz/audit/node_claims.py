@@ -1,4 +1,4 @@
-"""What the node's roll-up records say of its streams, gathered while the stream that holds them is verified."""
+"""What a node's own stream says of the others and of its key, gathered while that stream is verified."""
 
 from collections.abc import Iterator, Sequence
 from struct import Struct
@@ -8,10 +8,12 @@ from typing import Final
 from authz.audit.claims import Claim
 from authz.audit.findings import Findings, Place
 from authz.audit.rollup_record import AUDITOR, ROLLUP, RolledUp, read_rollup
+from authz.audit.rotation_record import KEY_ROTATED, Rotation, read_rotation
 
 _ENTRY: Final = Struct(">QQ32s")
 _MEMORY_BYTES: Final = 1 << 20
-_MARK: Final = b'"type":"%b"' % ROLLUP.encode()
+_ROLLUP: Final = b'"type":"%b"' % ROLLUP.encode()
+_ROTATED: Final = b'"type":"%b"' % KEY_ROTATED.encode()
 _HEADER_BYTES: Final = 512
 
 
@@ -24,12 +26,13 @@ class _Stream:
         self.root = b""
 
 
-class RollupClaims:
+class NodeClaims:
     """The roll-ups so far. A node signs every second for years: they do not all fit into memory. Close it after use."""
 
     def __init__(self) -> None:
         self._streams: dict[str, _Stream] = {}
         self._wrong: list[tuple[int, str]] = []
+        self._rotations: list[tuple[int, Rotation | str]] = []
 
     def close(self) -> None:
         """Nothing can be asked any more."""
@@ -39,8 +42,11 @@ class RollupClaims:
     def observe(self, lines: Sequence[bytes], first_seq: int) -> None:
         """Records of the stream that holds the roll-ups, as they come."""
         for seq, line in enumerate(lines, first_seq):
-            if _MARK in line[:_HEADER_BYTES]:
+            header = line[:_HEADER_BYTES]
+            if _ROLLUP in header:
                 self._read(seq, line)
+            elif _ROTATED in header:
+                self._rotated(seq, line)
 
     def streams(self) -> dict[str, int]:
         """Every stream that was ever listed, and how many records it had at last."""
@@ -58,9 +64,24 @@ class RollupClaims:
             yield Claim(size, root, "rollup", f"record {seq} of the stream {AUDITOR}", signed)
 
     def report(self, findings: Findings) -> None:
-        """Name the roll-ups that cannot be right, whatever the streams hold."""
+        """Name the roll-ups that cannot be right, whatever the streams hold, and the keys that were replaced."""
         for seq, what in self._wrong:
             findings.issue("rollup_mismatch", Place(), f"Record {seq}: {what}")
+        for seq, rotation in self._rotations:
+            if isinstance(rotation, str):
+                findings.issue("key_rotation", Place(), f"Record {seq}: no rotation of a key: {rotation}")
+            else:
+                old, new = rotation.old.key_id.hex(), rotation.new.key_id.hex()
+                findings.note("key_rotated", Place(), f"Record {seq}: the key {new} takes the place of {old}")
+
+    def _rotated(self, seq: int, line: bytes) -> None:
+        try:
+            rotation = read_rotation(line)
+        except ValueError as error:
+            self._rotations.append((seq, str(error)))
+            return
+        if rotation is not None:
+            self._rotations.append((seq, rotation))
 
     def _read(self, seq: int, line: bytes) -> None:
         try:
