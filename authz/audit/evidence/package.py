@@ -10,7 +10,7 @@ from authz.audit.evidence import verify as verifier
 from authz.audit.evidence.covered import Covered, NotCoveredError, covered, keys_path
 from authz.audit.evidence.manifest import Manifest, PackedPolicy, PackedStream, digests, write_manifest
 from authz.audit.evidence.policies import kept_policy
-from authz.audit.evidence.rollup import NodeProof, node_proof
+from authz.audit.evidence.rollup import NodeProof, key_rotations, node_proof
 from authz.audit.evidence.selection import Progress, Selection, count, select
 from authz.audit.evidence.zipped import zip_directory
 from authz.audit.filters import Filter, read_filter
@@ -102,6 +102,8 @@ class _Packing:
         self._put("verify.py", (_PARTS / "verify.py").read_bytes())
         if keys_path(self._audit).exists():
             self._put("public-keys", keys_path(self._audit).read_bytes())
+        if rotations := key_rotations(self._audit):
+            self._put("key-rotations", b"".join(line + b"\n" for line in rotations))
         if node is not None:
             self._put("node.tlog-proof", node.proof.write())
         return Manifest(

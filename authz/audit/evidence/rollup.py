@@ -1,15 +1,18 @@
-"""The node's own word on all its streams: the newest roll-up record under its checkpoint, with its proof."""
+"""The node's own word: the newest roll-up record under its checkpoint, with its proof; and how its keys changed."""
 
 from pathlib import Path
 from typing import Final
 
-from authz.audit.evidence.covered import NotCoveredError, covered
+from authz.audit.evidence.covered import NotCoveredError, covered, keys_path
 from authz.audit.evidence.proving import newest_first, proof_of
 from authz.audit.location import LedgerDamagedError
+from authz.audit.published import public_keys
 from authz.audit.rollup_record import AUDITOR, ROLLUP, read_rollup
+from authz.audit.rotation_record import KEY_ROTATED
 from authz.tlog import TlogProof
 
-_NEEDLE: Final = b'"type":"audit.rollup"'
+_NEEDLE: Final = b'"type":"%b"' % ROLLUP.encode()
+_ROTATED: Final = b'"type":"%b"' % KEY_ROTATED.encode()
 
 
 class NodeProof:
@@ -41,3 +44,16 @@ def node_proof(audit: Path) -> NodeProof | None:
             except ValueError as error:
                 raise LedgerDamagedError(f"{spot}: {error}") from None
     return None
+
+
+def key_rotations(audit: Path) -> list[bytes]:
+    """The records in which the node's keys hand over to one another, oldest first; each is signed by both of its keys.
+
+    The node's stream is long, so they are looked for only where more than one key is kept. Raises
+    LedgerUnreadableError, OSError.
+    """
+    directory = audit / AUDITOR
+    if not (keys_path(audit).exists() and directory.is_dir() and len(public_keys(audit)) > 1):
+        return []
+    found = [spot.line for header, spot in newest_first(directory, _ROTATED) if header.type == KEY_ROTATED]
+    return found[::-1]

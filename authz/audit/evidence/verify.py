@@ -203,11 +203,15 @@ ED25519, COSIGNATURE = 1, 4
 
 
 class Key(NamedTuple):
-    """A public key: `name+<key id, 8 hex digits>+<base64 of algorithm || key>`."""
+    """A public key: `name+<key id, 8 hex digits>+<base64 of algorithm || key>`.
+
+    `ends`: of a key that was replaced, by stream, for how many records it had signed by then; None while in force.
+    """
 
     name: str
     algorithm: int
     public: bytes
+    ends: dict[str, int] | None = None
 
     def key_id(self) -> bytes:
         return hashlib.sha256(self.name.encode() + bytes([10, self.algorithm]) + self.public).digest()[:4]
@@ -219,6 +223,10 @@ class Key(NamedTuple):
     def covers(self, origin: str) -> bool:
         """A node's key signs for the node's streams: `<name>/<stream>`."""
         return self.name in {origin, origin.rpartition("/")[0]}
+
+    def lasts(self, origin: str, size: int) -> bool:
+        """Whether the key was still in force when that log had so many records."""
+        return self.ends is None or size <= self.ends.get(origin.rpartition("/")[2], 0)
 
 
 def read_key(text: str) -> Key:
@@ -303,7 +311,53 @@ def read_checkpoint(note: bytes, keys: Sequence[Key]) -> Checkpoint:
     signers = [key for key in mine for one in signatures if signed_by(text, one, key)]
     if keys and not signers:
         wrong(f"the checkpoint of {shown(origin)} is not signed by the key that was to sign it")
+    signers = [key for key in signers if key.lasts(origin, size)]
+    if keys and not signers:
+        wrong(f"the checkpoint of {shown(origin)} is signed by a key that had been replaced before")
     return Checkpoint(origin, size, root, text, signatures, signers[0] if signers else None)
+
+
+class Rotation(NamedTuple):
+    """One key handed over to the next, and both signed that."""
+
+    old: Key
+    new: Key
+
+
+def read_rotation(line: bytes) -> Rotation:
+    record = read_record(line)
+    note = record.fields.get("note")
+    if record.type != "audit.key_rotated" or not isinstance(note, str):
+        wrong("not the record of a key's rotation")
+    text, signatures = split_note(note.encode("utf-8", "replace"))
+    lines = text.split("\n")
+    if lines.pop() or len(lines) < 3 or lines[0] != "authz-key-rotation/1":
+        wrong("key rotation: not of the form authz-key-rotation/1")
+    old, new = read_key(lines[1]), read_key(lines[2])
+    if old.name != new.name or old == new or old.algorithm != ED25519 or new.algorithm != ED25519:
+        wrong("key rotation: not two keys of one name")
+    for key in (old, new):
+        if not [one for one in signatures if signed_by(text, one, key)]:
+            wrong("key rotation: not signed by both keys")
+    ends = {}
+    for tree in lines[3:]:
+        stream, size, root = (*tree.split(" "), "", "")[:3]
+        read_hash(root, "key rotation")
+        ends[stream] = read_number(size, "key rotation")
+    return Rotation(old._replace(ends=ends), new)
+
+
+def after_rotations(keys: Sequence[Key], rotations: Sequence[Rotation]) -> list[Key]:
+    """The keys, and those that they hand over to or were handed over from; each good for as long as it was in force."""
+    known = {(key.name, key.public): key for key in keys}
+    while True:
+        count = len(known)
+        for old, new in rotations:
+            if {(old.name, old.public), (new.name, new.public)} & set(known):
+                known.setdefault((new.name, new.public), new)
+                known[old.name, old.public] = old
+        if len(known) == count:
+            return list(known.values())
 
 
 # ---- The tree: RFC 6962 section 2.1 ----
@@ -515,14 +569,21 @@ def attempt(report: Report, what: str) -> Iterator[None]:
         report.fault(f"{shown(what)}: {error}")
 
 
-def tell_key(report: Report, keys: Sequence[Key], *, given: bool) -> None:
-    names = ", ".join(f"{shown(key.name)} (id {key.key_id().hex()})" for key in keys)
+def tell_key(report: Report, keys: Sequence[Key], given: Sequence[Key]) -> None:
     if not keys:
         report.open("who signed: there is no public key to check the signatures with")
     elif given:
-        report.proven(f"the checkpoints are signed by the key that you gave: {names}")
+        report.proven(f"the checkpoints are signed by the key that you gave: {_names(given)}")
     else:
-        report.open(f"who signed: the key {names} comes with the evidence itself; compare it with the node's own")
+        report.open(
+            f"who signed: the key {_names(keys)} comes with the evidence itself; compare it with the node's own"
+        )
+    if given and len(keys) > len(given):
+        report.proven(f"or by one that the keys themselves handed over to, or were handed over from: {_names(keys)}")
+
+
+def _names(keys: Sequence[Key]) -> str:
+    return ", ".join(f"{shown(key.name)} (id {key.key_id().hex()})" for key in keys)
 
 
 def tell_witnesses(report: Report, checkpoint: Checkpoint, witnesses: Sequence[Key]) -> None:
@@ -625,6 +686,9 @@ def check_package(path: Path, given: Sequence[Key], witnesses: Sequence[Key]) ->
         report.open(f"{shown(name)}: manifest.json does not know it, and nothing here says anything about it")
     try:
         keys = list(given) or (read_keys(package.read("public-keys")) if "public-keys" in manifest.files else [])
+        if "key-rotations" in manifest.files:
+            with package.open("key-rotations") as file:
+                keys = after_rotations(keys, [read_rotation(row) for row in rows_of(file)])
         rolled_up = _check_node(package, manifest, keys, witnesses, report)
         named: set[str] = set()
         for member in manifest.streams:
@@ -634,7 +698,7 @@ def check_package(path: Path, given: Sequence[Key], witnesses: Sequence[Key]) ->
     except FAULTS as error:
         report.fault(str(error))
     else:
-        tell_key(report, keys, given=bool(given))
+        tell_key(report, keys, given)
     if manifest.uncovered:
         report.open(f"{manifest.uncovered} matching events were newer than the checkpoints and are left out")
     report.open("that these are all events that match: a package shows what is in it, not what else there is")
@@ -853,13 +917,14 @@ class Statements:
     def __init__(self) -> None:
         self.rolled_up: dict[str, tuple[int, bytes]] = {}
         self.cuts: dict[str, list[Cut]] = {}
+        self.rotations: list[Rotation] = []
 
     def read(self, streams: dict[str, Stream]) -> None:
         for name, stream in streams.items():
             if COMMANDS.fullmatch(name):
                 self._read_cuts(stream)
         if NODE in streams:
-            self._read_rollup(streams[NODE])
+            self._read_node(streams[NODE])
 
     def _read_cuts(self, stream: Stream) -> None:
         for line in stream.records():
@@ -872,10 +937,12 @@ class Statements:
                 except (KeyError, TypeError, AttributeError):
                     wrong(f"{shown(stream.name)}: a prune record that does not say what it has to")
 
-    def _read_rollup(self, stream: Stream) -> None:
+    def _read_node(self, stream: Stream) -> None:
         newest = b""
         for line in stream.records():
             newest = line if b'"type":"audit.rollup"' in line[:512] else newest
+            if b'"type":"audit.key_rotated"' in line[:512]:
+                self.rotations.append(read_rotation(line))
         if newest:
             found = read_rollup(read_record(newest))
             self.rolled_up = {origin.rpartition("/")[2]: stated for origin, stated in found.items()}
@@ -910,6 +977,7 @@ def check_ledger(path: Path, given: Sequence[Key], witnesses: Sequence[Key], kep
     with attempt(report, "what the ledger says of itself"):
         statements.read(ledger.streams)
     rolled_up = statements.rolled_up
+    keys = after_rotations(keys, statements.rotations)
     elsewhere = _elsewhere(kept, keys)
     for name, stream in ledger.streams.items():
         with attempt(report, name):
@@ -923,7 +991,7 @@ def check_ledger(path: Path, given: Sequence[Key], witnesses: Sequence[Key], kep
             report.fault(f"{shown(name)}: its checkpoint is missing, and it was signed")
     if given and not ledger.notes.get(NODE):
         report.fault("there is no checkpoint of the node itself, and with a key that was given there has to be")
-    tell_key(report, keys, given=bool(given))
+    tell_key(report, keys, given)
     if witnesses:
         tell_witnesses(report, read_checkpoint(ledger.notes.get(NODE, b""), keys), witnesses)
     return report
@@ -1024,7 +1092,7 @@ def _answer(asked: argparse.Namespace) -> Report:
         f"record {proven.record.seq} stands in the log of {proven.checkpoint.size} records under the checkpoint of "
         f"{shown(proven.checkpoint.origin)}"
     )
-    tell_key(report, keys, given=True)
+    tell_key(report, keys, keys)
     tell_witnesses(report, proven.checkpoint, witnesses)
     report.lines.append(("record", shown_record(proven.line)))
     return report
