@@ -207,6 +207,10 @@ class Pdp:
         """`audit.verify_audit_integrity` of this node's ledger. Reads it all: not on the loop."""
         return audit.verify_audit_integrity(self._parts.state)
 
+    def audit_proof(self, event: str) -> audit.Proven:
+        """`audit.prove` for this node's ledger. Reads files: not on the loop."""
+        return audit.prove(self._parts.state, event)
+
 
 async def decide_offline(source: Path, subject: Entity, method: str, resource: Entity) -> Decision:
     """What the policy in a bundle says of a subject on one's word. Nothing is recorded: nobody acts on it.

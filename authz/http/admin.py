@@ -7,12 +7,13 @@ import socket
 import struct
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 import msgspec
 from aiohttp import web
 from msgspec import Struct
 
+from authz import audit
 from authz.core import (
     AccessRequest,
     Action,
@@ -72,6 +73,9 @@ class AdminListener:
             "/v1/audit/events": Row("admin:audit:read", self._events),
             "/v1/audit/integrity": Row("admin:audit:read", self._integrity),
         }
+        self._below: dict[str, Row] = {
+            "/v1/audit/proof/": Row("admin:audit:read", self._proof),
+        }
         self._acts: dict[str, Act] = {
             "/v1/audit/degrade": Act("admin:security:write", self._degrade),
         }
@@ -90,7 +94,7 @@ class AdminListener:
         act = self._acts.get(path)
         if act is not None:
             return await self._acted(head, request, act)
-        row = self._routes.get(path)
+        row = self._routes.get(path) or self._row_below(path)
         if row is None:
             raise NotFoundError(f"There is nothing at {shown(path)}")
         if head.method not in ("GET", "HEAD"):
@@ -100,6 +104,10 @@ class AdminListener:
             if isinstance(found, Reply):
                 return found
         return await row.answer(head)
+
+    def _row_below(self, path: str) -> Row | None:
+        """The route that takes whatever follows its own path."""
+        return next((row for prefix, row in self._below.items() if path.startswith(prefix) and path != prefix), None)
 
     async def _acted(self, head: RequestHead, request: web.BaseRequest, act: Act) -> Reply:
         if head.method != "POST":
@@ -176,6 +184,15 @@ class AdminListener:
         valid, issues = await asyncio.to_thread(self._pdp.audit_integrity)
         return _json({"valid": valid, "issues": [msgspec.to_builtins(issue) for issue in issues]})
 
+    async def _proof(self, head: RequestHead) -> Reply:
+        """The proof of one event (c2sp.org/tlog-proof), with its record: by its id, or as STREAM/NUMBER."""
+        event = _rest(head.target, "/v1/audit/proof/")
+        try:
+            proven = await asyncio.to_thread(self._pdp.audit_proof, event)
+        except (audit.NoSuchEventError, audit.NotCoveredError) as error:
+            raise NotFoundError(str(error)) from None
+        return Reply(200, {"Content-Type": "text/plain; charset=utf-8"}, proven.proof)
+
 
 class Degrade(Struct, frozen=True, forbid_unknown_fields=True):
     """Body of `POST /v1/audit/degrade`."""
@@ -189,6 +206,11 @@ def _decoded(body: bytes) -> Degrade:
         return msgspec.json.decode(body, type=Degrade)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequestError(f"body: {error}") from None
+
+
+def _rest(target: str, prefix: str) -> str:
+    """What follows the route's own path, decoded."""
+    return unquote(target.partition("?")[0].removeprefix(prefix))
 
 
 def _filters(target: str) -> dict[str, Any]:
