@@ -79,7 +79,7 @@ def lines_forward(path: Path, end: int) -> Iterator[bytes]:
             yield line
 
 
-def line_blocks(path: Path, end: int, block_bytes: int = 1 << 18) -> Iterator[tuple[list[bytes], bytes]]:
+def line_blocks(path: Path, end: int, block_bytes: int = 1 << 19) -> Iterator[tuple[list[bytes], bytes]]:
     """The same, many lines at a time and without their LFs, and beside them what is left after the last LF.
 
     That is empty but in the last block. Raises OSError.
