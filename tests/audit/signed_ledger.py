@@ -28,6 +28,19 @@ def append(audit: Path, stream: str, events: list[Event]) -> None:
     asyncio.run(life())
 
 
+def append_all(audit: Path, stream: str, events: list[Event]) -> None:
+    """The same, a thousand events in each call."""
+
+    async def life() -> None:
+        ledger = LedgerWriter(audit, stream, clock=SystemClock())
+        await ledger.open()
+        for start in range(0, len(events), 1000):
+            await ledger.record_all(events[start : start + 1000])
+        await ledger.close()
+
+    asyncio.run(life())
+
+
 def accessed(number: int, subject: str = "h1:k:s", **fields: object) -> Event:
     """One of the tests' own events."""
     return Event(f"e{number}", "memory.accessed", {"subject": subject, **fields})

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import shutil
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -11,12 +12,13 @@ import pytest
 
 from authz import bundle
 from authz.audit import verify as verify_ledger
+from authz.audit import write_evidence
 from authz.audit.evidence import verify as verify_py
 from authz.tlog import Signer
 
 from .packages import ALICE, audit, judged, pack, rewrite, run_verifier, shown, unpacked
 from .published import publish
-from .signed_ledger import WITNESS, accessed, append, make_ledger, node_key, roll_up
+from .signed_ledger import WITNESS, accessed, append, append_all, make_ledger, node_key, roll_up
 
 
 @pytest.fixture(scope="module")
@@ -273,3 +275,21 @@ def test_policies_come_with_the_records_that_name_them(tmp_path: Path) -> None:
     assert judged(package, node_key(state))[0] == 0
     rewrite(package, f"policies/{shipped}.tar.gz", other)
     assert judged(package, node_key(state))[0] == 1
+
+
+@pytest.mark.slow
+def test_memory_stays_flat_however_much_matches(tmp_path: Path) -> None:
+    """Packing and verifying ten megabytes of records takes no more than a few, wherever they are held."""
+    state = tmp_path / "state"
+    state.mkdir()
+    append_all(state / "audit", "main", [accessed(number, pad="x" * 300) for number in range(25_000)])
+    publish(state, "main")
+    assert sum(path.stat().st_size for path in (state / "audit" / "main").glob("*.jsonl")) > 10_000_000
+    tracemalloc.start()
+    try:
+        write_evidence(tmp_path / "e.zip", {"subject": "h1:k:s"}, path=state)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 6_000_000
+    assert run_verifier(tmp_path / "e.zip")[0] == 0

@@ -518,6 +518,17 @@ def read_log(file: IO[bytes], sizes: Iterable[int] = ()) -> Reading:
     return Reading(tree.size, tree.root(), roots, count, first, last, frozenset(revisions))
 
 
+def read_small(file: IO[bytes], name: object) -> bytes:
+    """A file that is not one of records, as a whole."""
+    blocks, size = [], 0
+    for block in iter(lambda: file.read(1 << 16), b""):
+        blocks.append(block)
+        size += len(block)
+        if size > MAX_SMALL:
+            wrong(f"{shown(name)} is too long")
+    return b"".join(blocks)
+
+
 def rows_of(file: IO[bytes]) -> Iterator[bytes]:
     """The lines of a file without their LFs; each must have one."""
     while True:
@@ -629,10 +640,7 @@ class Package:
     def read(self, name: str) -> bytes:
         """A small file. The zip's own checksum stands against nobody; the manifest is checked later."""
         with self.open(name) as file:
-            data = file.read(MAX_SMALL + 1)
-        if len(data) > MAX_SMALL:
-            wrong(f"{shown(name)} is too long")
-        return data
+            return read_small(file, name)
 
     def sha256(self, name: str) -> str:
         digest = hashlib.sha256()
@@ -1105,7 +1113,7 @@ def shown_record(line: bytes) -> str:
 
 def _file(path: Path) -> bytes:
     with path.open("rb") as file:
-        return file.read(MAX_SMALL)
+        return read_small(file, path)
 
 
 def _file_if_any(path: Path) -> bytes:
