@@ -34,9 +34,11 @@ def unpacked(package: Path, directory: Path) -> Path:
     return directory
 
 
-def run_verifier(*arguments: object, program: Path | str = verify_py.__file__) -> tuple[int, str]:
+def run_verifier(
+    *arguments: object, program: Path | str = verify_py.__file__, python: Path | str = sys.executable
+) -> tuple[int, str]:
     """The one-file verifier as a process: no site packages, no environment, nothing of ours."""
-    command = [sys.executable, "-I", "-S", str(program), *(str(argument) for argument in arguments)]
+    command = [str(python), "-I", "-S", str(program), *(str(argument) for argument in arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
     assert done.stderr == ""
     return done.returncode, done.stdout

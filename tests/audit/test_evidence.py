@@ -4,6 +4,8 @@ import hashlib
 import json
 import re
 import shutil
+import subprocess
+import sys
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -81,6 +83,27 @@ def test_it_verifies_with_python_alone(package: Path, signed: Path, tmp_path: Pa
 def _rollup_time(state: Path) -> object:
     lines = next((state / "audit" / "auditor").glob("*.jsonl")).read_bytes().splitlines()
     return next(json.loads(line)["ts"] for line in lines if b"audit.rollup" in line)
+
+
+def _pythons() -> list[Path]:
+    """Every Python of this machine that the verifier promises to run on: this one, and others where there are any."""
+    named = (shutil.which(f"python3.{minor}") for minor in range(8, 20))
+    kept = (Path.home() / ".pyenv" / "versions").glob("3.*/bin/python")
+    found = {Path(each) for each in (*named, *kept, sys.executable) if each is not None}
+    versions = {each: subprocess.run([each, "-V"], capture_output=True, text=True, check=False) for each in found}
+    right = re.compile(r"Python 3\.(8|9|[1-9][0-9])\.")
+    return sorted(each for each, said in versions.items() if said.returncode == 0 and right.match(said.stdout))
+
+
+@pytest.mark.slow
+def test_it_verifies_with_any_python_there_is(package: Path, signed: Path) -> None:
+    """From 3.8 on: packages, proofs and whole ledgers, word for word the same."""
+    asked = ("--public-key", node_key(signed), "--witness", WITNESS.vkey)
+    questions = [(package, *asked), ("--ledger", signed, *asked), ("--proof", package / "node.tlog-proof", *asked)]
+    expected = [run_verifier(*question) for question in questions]
+    assert [code for code, _ in expected] == [0, 0, 0]
+    for python in _pythons():
+        assert [run_verifier(*question, python=python) for question in questions] == expected, python
 
 
 def test_a_key_that_comes_with_the_package_proves_nothing_about_who(package: Path) -> None:
