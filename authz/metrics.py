@@ -121,6 +121,22 @@ AUDIT_DISK_DAYS_LEFT = Gauge(
     "How long that lasts at the rate of the last day; NaN while the rate is not known.",
     registry=REGISTRY,
 )
+AUDIT_CHECKPOINT_AGE_SECONDS = Gauge(
+    "authz_audit_checkpoint_age_seconds",
+    "Time since everything durable in a stream was under a signed checkpoint.",
+    ("stream",),
+    unit="seconds",
+    registry=REGISTRY,
+)
+AUDIT_LAG_RECORDS = Gauge(
+    "authz_audit_lag_records", "Durable records that no signed checkpoint covers yet.", ("stream",), registry=REGISTRY
+)
+AUDIT_ALARMS = Gauge(
+    "authz_audit_alarms", "What the auditor found wrong and somebody has to look at.", registry=REGISTRY
+)
+AUDITOR_STARTS_TOTAL = Counter(
+    "authz_auditor_starts_total", "Starts of the auditor as a child; more than one is a crash.", registry=REGISTRY
+)
 AUDIT_WITNESS_AGE_SECONDS = Gauge(
     "authz_audit_witness_age_seconds",
     "Time since a witness last cosigned the node's checkpoint.",

@@ -28,10 +28,13 @@ class Extent(NamedTuple):
     opening: SegmentOpen | None
 
 
-def extents(directory: Path) -> list[Extent]:
-    """The segments of a stream, oldest first. One that vanishes while they are listed never counted. Raises OSError."""
+def extents(directory: Path, since: str = "") -> list[Extent]:
+    """The segments of a stream, oldest first, from the one named `since` on.
+
+    One that vanishes while they are listed never counted. Raises OSError.
+    """
     found: list[Extent] = []
-    for name in reversed(segment_names(directory)):
+    for name in reversed([each for each in segment_names(directory) if each >= since]):
         path = directory / name
         after = found[-1].opening if found else None
         stated = after.previous_bytes if after is not None and after.previous_segment == name else None

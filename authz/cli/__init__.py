@@ -10,6 +10,7 @@ from authz.cli.audit_evidence import COMMANDS as EVIDENCE_COMMANDS
 from authz.cli.audit_hold import hold
 from authz.cli.audit_retention import archive_command, prune_command
 from authz.cli.audit_rules import degrade, new_stream
+from authz.cli.audit_sign import sign
 from authz.cli.audit_verify import verify_command
 from authz.cli.audit_witness import witness
 from authz.cli.check import check
@@ -30,7 +31,17 @@ def program() -> None:
 
 for command in (serve, check, token, audit, policy, config):
     program.add_command(command)
-for command in (verify_command, witness, degrade, new_stream, hold, archive_command, prune_command, *EVIDENCE_COMMANDS):
+for command in (
+    verify_command,
+    sign,
+    witness,
+    degrade,
+    new_stream,
+    hold,
+    archive_command,
+    prune_command,
+    *EVIDENCE_COMMANDS,
+):
     audit.add_command(command)
 
 

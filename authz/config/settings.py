@@ -118,6 +118,17 @@ class AuditSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         int, Meta(ge=0, description="What `authz audit prune` keeps at least, in days; 0 = everything, for ever.")
     ] = 400
     queue_records: Annotated[int, Meta(ge=1, description="Records that may wait for the disk; more is 503.")] = 20_000
+    auditor: Annotated[
+        Literal["child", "external", "off"],
+        Meta(description="Who signs: a child process of this one, `authz audit sign` elsewhere, or nobody."),
+    ] = "child"
+    signing_key: Annotated[
+        str | None, Meta(description="File with the node's key, as `authz keys new` makes it; else one in the state.")
+    ] = None
+    checkpoint_max_age_seconds: Annotated[
+        int,
+        Meta(ge=0, description="Not ready when records wait longer for a signed checkpoint; 0 = ready all the same."),
+    ] = 0
     witnesses: Annotated[tuple[WitnessSettings, ...], Meta(description="Who else cosigns the node's checkpoint.")] = ()
     anchors: Annotated[tuple[AnchorSettings, ...], Meta(description="Where the node's checkpoint is copied to.")] = ()
 

@@ -90,6 +90,8 @@ EVENT_TYPES: dict[str, EventType] = {
     "audit.hold_added": EventType("audit", "warning", ("hold", "reason")),
     "audit.hold_lifted": EventType("audit", "warning", ("hold", "reason")),
     "audit.rollup": EventType("audit", "info", ("streams",)),
+    "audit.refused": EventType("audit", "critical", ("stream", "kind", "message")),
+    "audit.damaged": EventType("audit", "critical", ("stream", "kind", "message")),
     "audit.key_rotated": EventType("audit", "warning", ("key_id",)),
 }
 

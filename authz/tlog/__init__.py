@@ -6,7 +6,16 @@ from authz.tlog.cosignature import CosignerKey, CosignerSigner, cosignature_time
 from authz.tlog.entries import MAX_ENTRY_BYTES, entry_bundle, read_entry_bundle
 from authz.tlog.errors import CheckpointError, MalformedError, NoteError, ProofError, TileMissingError, TlogError
 from authz.tlog.keys import Verifier, VerifierKey, check_name
-from authz.tlog.merkle import EMPTY_ROOT, CompactRange, HashReader, leaf_hash, leaf_hashes, node_hash, parents
+from authz.tlog.merkle import (
+    EMPTY_ROOT,
+    CompactRange,
+    HashReader,
+    leaf_hash,
+    leaf_hashes,
+    node_hash,
+    parents,
+    perfect_root,
+)
 from authz.tlog.note import (
     Note,
     Signature,
@@ -65,6 +74,7 @@ __all__ = [
     "open_checkpoint",
     "open_note",
     "parents",
+    "perfect_root",
     "read_base64",
     "read_checkpoint",
     "read_entry_bundle",

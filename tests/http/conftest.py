@@ -101,7 +101,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
         settings = load(
             None,
             {},
-            {"dev": True, "state": str(state), "listen": "127.0.0.1:0", "admin_listen": "127.0.0.1:0", **flags},
+            {"dev": True, "state": str(state), "listen": "127.0.0.1:0", "admin_listen": "127.0.0.1:0", "audit.auditor": "off", **flags},
         )
         pdp = await Pdp.start(settings)
         closing.append(lambda: pdp.close("test"))

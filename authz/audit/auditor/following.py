@@ -1,0 +1,156 @@
+"""One stream as the auditor follows it: what it has read back, checked and put into the stream's tree."""
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from authz.audit.atomic import Shelf
+from authz.audit.auditor.signed import Head
+from authz.audit.auditor.tilestore import TileStore
+from authz.audit.device import read_back
+from authz.audit.durable import read_mark
+from authz.audit.extent import Extent, extents, lines_forward
+from authz.audit.published import tiles_directory
+from authz.audit.record import ORIGIN, chain_hash
+from authz.audit.segment import first_seq, segment_name
+from authz.audit.stored import open_segment
+from authz.core import AuthzError
+from authz.tlog import leaf_hash, leaf_hashes
+
+_BLOCK_RECORDS: Final = 4096
+
+
+class RefusedError(AuthzError):
+    """The stream is not what was signed of it, or does not go on from there: nothing more of it may be signed."""
+
+    code = "audit_refused"
+
+    def __init__(self, kind: str, segment: str, line: int, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.segment = segment
+        self.line = line
+
+
+class Follower:
+    """Reads what is durable, checks that it goes on from what was read before, grows the tree.
+
+    Nothing past the writer's durable mark is read, and nothing that the next segment says does not count. After any
+    error begin again with a new one. For one thread.
+    """
+
+    def __init__(self, audit: Path, stream: str, head: Head | None, shelf: Shelf) -> None:
+        """Take up the stream where it was signed last. Raises RefusedError, OSError."""
+        self.stream = stream
+        self.directory = audit / stream
+        self.reads_device = True
+        """Whether all reads so far went past the page cache."""
+        self._tiles = tiles_directory(audit, stream)
+        self._prev = ORIGIN
+        self._segment = segment_name(1)
+        self._offset = 0
+        self._line = 0
+        size = 0 if head is None else head.size
+        if head is not None:
+            self._seek(head)
+        store = None if head is None else TileStore.at(self._tiles, head.size, head.root, self._edge, shelf)
+        if head is not None and store is None:
+            raise RefusedError(
+                "root_mismatch", "", 0, f"Tiles and records do not make the tree of {size} records that was signed"
+            )
+        self.store = store or TileStore.new(self._tiles, shelf)
+
+    @property
+    def size(self) -> int:
+        """How many records were read and checked: the leaves of the tree."""
+        return self.store.size
+
+    def read(self) -> int:
+        """Take in what has become durable; returns how many records are. Raises RefusedError, OSError."""
+        mark = read_mark(self.directory)
+        if mark is None:
+            return self.size
+        for extent in extents(self.directory, since=self._segment):
+            first = first_seq(extent.path.name)
+            if first > mark.first_seq:
+                break
+            self._take(extent, mark.size_bytes if first == mark.first_seq else extent.counted_bytes)
+        return max(mark.seq, self.size)
+
+    def _take(self, extent: Extent, end: int) -> None:
+        """The rest of a segment up to byte `end`."""
+        if extent.path.name != self._segment:
+            self._enter(extent)
+        if end < self._offset:
+            raise RefusedError(
+                "segment_cut", self._segment, self._line, f"{self._offset - end} bytes that were signed are gone"
+            )
+        data = self._bytes(extent.path, end)
+        if not data:
+            return
+        lines = data.split(b"\n")
+        if len(data) != end - self._offset or lines.pop():
+            raise RefusedError("segment_cut", self._segment, self._line, "The segment ends before its durable end")
+        for start in range(0, len(lines), _BLOCK_RECORDS):
+            self._check(lines[start : start + _BLOCK_RECORDS])
+        self._offset = end
+
+    def _enter(self, extent: Extent) -> None:
+        name = extent.path.name
+        if first_seq(name) != self.size + 1:
+            message = f"The segment begins with record {first_seq(name)} where {self.size + 1} belongs"
+            raise RefusedError("segment_missing", name, 0, message)
+        self._segment, self._offset, self._line = name, 0, 0
+
+    def _bytes(self, path: Path, end: int) -> bytes:
+        try:
+            found = read_back(path, self._offset)
+        except FileNotFoundError:  # compressed meanwhile
+            with open_segment(path) as file:
+                file.seek(self._offset)
+                return file.read(end - self._offset)
+        self.reads_device &= found.past_cache
+        return found.data[: end - self._offset]
+
+    def _check(self, lines: list[bytes]) -> None:
+        """The one check that everything rests on: each record names its number and the hash of the one before it."""
+        prev, seq = self._prev, self.size
+        for number, line in enumerate(lines):
+            seq += 1
+            if not line.startswith(b'{"prev":"%b","seq":%d,' % (prev, seq)):
+                message = f"Record {seq} is not one that follows the record before it"
+                raise RefusedError("chain_broken", self._segment, self._line + number + 1, message)
+            prev = chain_hash(line)
+        self.store.append(leaf_hashes(lines))
+        self._prev = prev
+        self._line += len(lines)
+
+    def _seek(self, head: Head) -> None:
+        """Stand after the last record that was signed. Raises RefusedError when it is not there."""
+        for extent in reversed(extents(self.directory)):
+            if first_seq(extent.path.name) <= head.size:
+                self._segment = extent.path.name
+                self._line = head.size - first_seq(extent.path.name) + 1
+                lines = list(islice(lines_forward(extent.path, extent.counted_bytes), self._line))
+                if len(lines) < self._line or not lines[-1].endswith(b"\n"):
+                    break
+                self._offset = sum(map(len, lines))
+                self._prev = chain_hash(lines[-1][:-1])
+                return
+        message = f"{head.size} records were signed, and the last of them is not there: put back to an older state?"
+        raise RefusedError("stream_cut", self._segment, 0, message)
+
+    def _edge(self, first: int) -> list[bytes]:
+        """Leaf hashes of the signed records from index `first` on, from the segments."""
+        return [leaf_hash(line) for line in self._records(first)]
+
+    def _records(self, first: int) -> Iterator[bytes]:
+        for extent in extents(self.directory):
+            start = first_seq(extent.path.name) - 1
+            if extent.path.name > self._segment:
+                return
+            end = self._offset if extent.path.name == self._segment else extent.counted_bytes
+            for index, line in enumerate(lines_forward(extent.path, end), start):
+                if index >= first:
+                    yield line[:-1]

@@ -1,0 +1,121 @@
+"""The tiles of one stream on disk (https://c2sp.org/tlog-tiles), and the edge of its tree where it grows.
+
+    <audit directory>/tiles/<stream>/tile/<level>/<index>[.p/<width>]
+
+Full tiles are made durable. Partial ones are replaced in the next round and are not: whatever a power cut takes of
+them is computed again from the segments, which are the truth. The auditor alone writes here.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from authz.audit.atomic import Shelf
+from authz.audit.published import fetch_tile
+from authz.tlog import (
+    TILE_LEVELS,
+    TILE_WIDTH,
+    CompactRange,
+    TiledTree,
+    TilePath,
+    TileReader,
+    TlogError,
+    perfect_root,
+    read_tile,
+    read_tile_path,
+)
+
+
+class TileStore:
+    """The tree of one stream: `append` grows it in memory, `write` puts on disk what has changed.
+
+    After an error of any method the object is of no more use: begin again with `at` from what is on disk.
+    """
+
+    def __init__(self, directory: Path, tree: TiledTree, shelf: Shelf | None = None) -> None:
+        self._directory = directory
+        self._tree = tree
+        self._unwritten: dict[TilePath, bytes] = {}
+        self._shelf = shelf or Shelf()
+
+    @classmethod
+    def new(cls, directory: Path, shelf: Shelf | None = None) -> "TileStore":
+        """The tree of a stream of which nothing was signed yet."""
+        return cls(directory, TiledTree(), shelf)
+
+    @classmethod
+    def at(
+        cls, directory: Path, size: int, root: bytes, edge: Callable[[int], list[bytes]], shelf: Shelf | None = None
+    ) -> "TileStore | None":
+        """The tree of `size` leaves that has this root; None when tiles and records do not have it.
+
+        `edge(first)` gives the leaf hashes from that index to the end of the tree, from the records: partial tiles
+        are not made durable, and after a power cut the tree is put together without them. Raises OSError.
+        """
+        for fetch in (lambda path: fetch_tile(directory, path), _without_partials(directory, edge)):
+            try:
+                tree = TiledTree.read(fetch, size)
+            except TlogError:
+                continue
+            if tree.root() == root:
+                return cls(directory, tree, shelf)
+        return None
+
+    @property
+    def size(self) -> int:
+        """Number of leaves."""
+        return self._tree.size
+
+    def append(self, leaves: Sequence[bytes]) -> None:
+        """Add leaves by their hashes. Nothing is written yet."""
+        self._unwritten |= self._tree.extend(leaves)
+
+    def compact_range(self) -> CompactRange:
+        """The tree, reduced to what it takes to go on."""
+        return self._tree.compact_range()
+
+    def root(self) -> bytes:
+        """Root of the tree as it stands."""
+        return self._tree.root()
+
+    def write(self) -> None:
+        """Put what is not on disk yet there. Raises OSError."""
+        directories: set[Path] = set()
+        for tile, data in self._unwritten.items():
+            path = self._directory / str(tile)
+            durable = tile == tile.full
+            if not path.parent.is_dir():
+                self._shelf.make_directory(path.parent, durable=durable)
+            self._shelf.put(path, data, durable=durable)
+            if durable:
+                directories.add(path.parent)
+        for directory in directories:
+            self._shelf.sync_directory(directory)
+        self._unwritten.clear()
+
+    def drop_partials(self, since: int) -> None:
+        """Remove the partial tiles that became full since the tree had `since` leaves. Raises OSError."""
+        before, now, level = since >> TILE_LEVELS, self.size >> TILE_LEVELS, 0
+        while now:
+            for index in range(before, now):
+                self._shelf.remove_directory(self._directory / f"{TilePath(level, index)}.p")
+            before, now, level = before >> TILE_LEVELS, now >> TILE_LEVELS, level + 1
+
+    def reader(self) -> TileReader:
+        """The hashes of the tree, from the tiles on disk: only of what was written."""
+        return TileReader(lambda path: fetch_tile(self._directory, path), self.size)
+
+
+def _without_partials(directory: Path, edge: Callable[[int], list[bytes]]) -> Callable[[str], bytes]:
+    """Tiles as far as they were made durable: partial ones are made from the full ones below, or from the records."""
+
+    def fetch(path: str) -> bytes:
+        tile = read_tile_path(path)
+        if tile == tile.full or tile.level is None:
+            return fetch_tile(directory, path)
+        first = tile.index * TILE_WIDTH
+        if tile.level == 0:
+            return b"".join(edge(first))
+        below = (TilePath(tile.level - 1, index) for index in range(first, first + tile.width))
+        return b"".join(perfect_root(read_tile(fetch_tile(directory, str(each)), TILE_WIDTH)) for each in below)
+
+    return fetch

@@ -1,0 +1,104 @@
+"""What the auditor says of itself, once a second, in a file: the sidecar's metrics and readiness come from it."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from authz.audit.atomic import Shelf
+
+AUDITOR_NAME: Final = "auditor"
+"""Directory of what is the auditor's own under the state directory; also the name of its first stream."""
+
+STATUS_NAME: Final = "status.json"
+
+
+class Alarm(Struct, frozen=True):
+    """Something that a human has to look at: a stream that is not signed any more, or damage to what was signed.
+
+    `kind` as in verification, and `refused`; `segment` empty and `line` 0: it is about the stream as a whole.
+    `found_at`: RFC 3339, UTC.
+    """
+
+    stream: str
+    kind: str
+    segment: str
+    line: int
+    message: str
+    found_at: str
+
+    @property
+    def place(self) -> tuple[str, str, str, int]:
+        """What makes it this alarm and no other."""
+        return self.stream, self.kind, self.segment, self.line
+
+
+class StreamStatus(Struct, frozen=True, kw_only=True):
+    """One stream. `covered_at` (seconds since the epoch): what was durable then is under a signed checkpoint.
+
+    `durable`: records known to be on the device. `refused`: why it is not signed any more. `ended_by`: the stream that
+    goes on in its place, by `authz audit new-stream`. `trouble`: what went wrong in the last try, to be tried again.
+    """
+
+    stream: str
+    origin: str
+    size: int
+    root: str
+    durable: int
+    covered_at: float
+    refused: str | None = None
+    ended_by: str | None = None
+    trouble: str | None = None
+
+    @property
+    def lag_records(self) -> int:
+        """Durable records that are not under a checkpoint yet."""
+        return max(0, self.durable - self.size)
+
+
+class ScrubStatus(Struct, frozen=True):
+    """The slow re-reading of what was signed: where it is, and how often it has been through everything."""
+
+    stream: str | None = None
+    segment: str | None = None
+    rounds: int = 0
+
+
+class AuditorStatus(Struct, frozen=True, kw_only=True):
+    """The auditor as a whole. `reads_device`: records are read past the page cache. `refusals`: of streams, so far.
+
+    `outward`: what the witnesses and anchors say, in their own words.
+    """
+
+    time: float
+    pid: int
+    node: str
+    vkey: str
+    reads_device: bool
+    streams: tuple[StreamStatus, ...] = ()
+    alarms: tuple[Alarm, ...] = ()
+    trouble: str | None = None
+    scrub: ScrubStatus = ScrubStatus()
+    outward: dict[str, Any] = {}
+
+
+_decode: Final = msgspec.json.Decoder(AuditorStatus).decode
+
+
+def status_path(state: Path) -> Path:
+    """Where the status of a state directory's auditor lies."""
+    return state / AUDITOR_NAME / STATUS_NAME
+
+
+def write_status(state: Path, status: AuditorStatus, shelf: Shelf) -> None:
+    """Replace the status. Raises OSError."""
+    shelf.put(status_path(state), msgspec.json.encode(status), durable=False)
+
+
+def read_status(state: Path) -> AuditorStatus | None:
+    """The status, however old it is; None when there is none that can be read."""
+    try:
+        return _decode(status_path(state).read_bytes())
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        return None
