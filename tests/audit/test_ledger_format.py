@@ -113,8 +113,8 @@ def test_the_vectors_are_those_of_the_code() -> None:
         tree.add(verify_py.leaf_hash(leaf))
         assert roots[size] == tree.root()
     proofs: dict[tuple[str, int, int], list[bytes]] = {}
-    for kind, first, size, digest in _table("proofs"):
-        proofs.setdefault((kind, int(first), int(size)), []).append(bytes.fromhex(digest))
+    for kind, low, high, digest in _table("proofs"):
+        proofs.setdefault((kind, int(low), int(high)), []).append(bytes.fromhex(digest))
     assert [len(proof) for proof in proofs.values()] == [3, 3, 2]
     for (kind, first, size), proof in proofs.items():
         if kind == "inclusion":

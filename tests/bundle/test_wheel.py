@@ -49,3 +49,5 @@ def test_a_wheel_carries_the_shipped_bundle(tmp_path: Path) -> None:
     )
 
     assert read.stdout.split() == [str(installed / "authz/bundle/__init__.py"), bundle.read_shipped().revision]
+    parts = installed / "authz" / "audit" / "evidence"
+    assert {path.name for path in parts.iterdir()} >= {"README.txt", "verify.py"}, "evidence packages need both"
