@@ -40,7 +40,7 @@ from authz.metrics import (
     watch_event_loop,
 )
 from authz.readiness import Check
-from authz.recording import Damage, Degrading, DiskWatch, GuardedLedger, Mode, ledger_checks
+from authz.recording import AuditorChild, AuditorWatch, Damage, Degrading, DiskWatch, GuardedLedger, Mode, ledger_checks
 
 _STREAM = "worker-0"
 _DEV_STATE = ".state"
@@ -75,6 +75,8 @@ class _Parts(NamedTuple):
     ledger: GuardedLedger
     damage: Damage
     disk: DiskWatch
+    auditor: AuditorWatch
+    child: AuditorChild | None
     verifier: identity.Verifier
     pseudonyms: Pseudonyms
     meter: DecisionMeter
@@ -102,6 +104,7 @@ class Pdp:
             asyncio.create_task(watch_event_loop(), name="event-loop-lag"),
             asyncio.create_task(parts.disk.watch(), name="audit-disk"),
             asyncio.create_task(parts.ledger.watch(), name="audit-mode"),
+            asyncio.create_task(parts.auditor.watch(), name="audit-status"),
         )
 
     @classmethod
@@ -137,9 +140,15 @@ class Pdp:
         )
         disk = _disk(settings, state, writer, clock)
         await disk.look()
-        parts = _Parts(policies, source, counts, writer, ledger, damage, disk, verifier, pseudonyms, meter, state)
+        auditor = AuditorWatch(state, settings.audit, clock, damage)
+        child = AuditorChild(state, settings.audit) if settings.audit.auditor == "child" else None
+        parts = _Parts(
+            policies, source, counts, writer, ledger, damage, disk, auditor, child, verifier, pseudonyms, meter, state
+        )
         pdp = cls(settings, decisions, parts)
         await pdp.record("system.startup", _startup(settings, policy, source))
+        if child is not None:
+            child.start()
         return pdp
 
     async def record(self, event_type: str, body: dict[str, Any]) -> None:
@@ -155,6 +164,8 @@ class Pdp:
             await self._parts.ledger.close(last, reason)
         except (AuditUnavailableError, OverloadedError) as error:
             structlog.get_logger("authz.pdp").error("shutdown_unrecorded", code=error.code)
+        if self._parts.child is not None:
+            await self._parts.child.stop()
         await self._parts.verifier.close()
         await asyncio.to_thread(log.close)
 
@@ -176,6 +187,7 @@ class Pdp:
         checks = [
             Check("policy", ok=True, detail=f"revision {self.policies.active.revision}"),
             *ledger_checks(self._parts.ledger, self._parts.disk, self._parts.damage),
+            self._parts.auditor.check(),
         ]
         checks += [
             Check(
@@ -206,6 +218,14 @@ class Pdp:
     def audit_integrity(self) -> tuple[bool, list[audit.Issue]]:
         """`audit.verify_audit_integrity` of this node's ledger. Reads it all: not on the loop."""
         return audit.verify_audit_integrity(self._parts.state)
+
+    def audit_event(self, event_id: str) -> dict[str, Any]:
+        """`audit.find_event` in this node's ledger. Reads files: not on the loop."""
+        return audit.find_event(event_id, self._parts.state)
+
+    def audit_log(self, stream: str, path: str) -> bytes:
+        """`audit.served` of this node's ledger. Reads files: not on the loop."""
+        return audit.served(self._parts.state / "audit", stream, path)
 
     def audit_proof(self, event: str) -> audit.Proven:
         """`audit.prove` for this node's ledger. Reads files: not on the loop."""

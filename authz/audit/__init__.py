@@ -2,27 +2,30 @@
 
 from authz.audit.archive import ArchivedStream, archive
 from authz.audit.archive_check import CheckedStream, check_archive
+from authz.audit.auditor import AuditorProcess, SigningUnsafeError
 from authz.audit.compress import Compression, Compressor, compress_sealed
 from authz.audit.disk import BALLAST_BYTES, WriteRate, days_left
 from authz.audit.evidence.checking import CheckedProof, check_proof
 from authz.audit.evidence.covered import NotCoveredError
 from authz.audit.evidence.keys import read_node_keys, read_witness_keys
 from authz.audit.evidence.package import Evidence, NothingToShowError, verify_evidence, write_evidence
-from authz.audit.evidence.proving import NoSuchEventError, Proven, prove
+from authz.audit.evidence.proving import Proven, prove
 from authz.audit.files import Files
 from authz.audit.filters import FILTER_NAMES, Pseudonyms
 from authz.audit.findings import Coverage, Issue, StreamReport, TrustedKeys, Verification
 from authz.audit.hold import Hold, add_hold, holds, lift_hold
 from authz.audit.limits import WriterLimits
-from authz.audit.location import LedgerDamagedError, LedgerUnreadableError, audit_directory
+from authz.audit.location import LedgerDamagedError, LedgerUnreadableError, NoSuchEventError, audit_directory
 from authz.audit.moment import duration
 from authz.audit.prune import PrunedStream, PruneRequest, prune
 from authz.audit.published import public_keys
-from authz.audit.query import get_audit_events
+from authz.audit.query import find_event, get_audit_events
 from authz.audit.record import MAX_RECORD_BYTES, InvalidEventError, RecordTooLargeError
 from authz.audit.recovery import Recovery, Tail
 from authz.audit.remembered import default_memory
 from authz.audit.retention import retention_limit
+from authz.audit.served import NODE, NotServedError, served
+from authz.audit.status import Alarm, AuditorStatus, StreamStatus, read_status
 from authz.audit.succession import StreamBegun, begin_successor
 from authz.audit.successors import newest_successor
 from authz.audit.summary import StreamSummary, stream_summaries
@@ -36,7 +39,11 @@ __all__ = [
     "EVENT_TYPES",
     "FILTER_NAMES",
     "MAX_RECORD_BYTES",
+    "NODE",
+    "Alarm",
     "ArchivedStream",
+    "AuditorProcess",
+    "AuditorStatus",
     "CheckedProof",
     "CheckedStream",
     "Compression",
@@ -52,6 +59,7 @@ __all__ = [
     "LedgerWriter",
     "NoSuchEventError",
     "NotCoveredError",
+    "NotServedError",
     "NothingToShowError",
     "Proven",
     "PruneRequest",
@@ -59,8 +67,10 @@ __all__ = [
     "Pseudonyms",
     "RecordTooLargeError",
     "Recovery",
+    "SigningUnsafeError",
     "StreamBegun",
     "StreamReport",
+    "StreamStatus",
     "StreamSummary",
     "Tail",
     "TrustedKeys",
@@ -78,6 +88,7 @@ __all__ = [
     "days_left",
     "default_memory",
     "duration",
+    "find_event",
     "get_audit_events",
     "holds",
     "lift_hold",
@@ -86,8 +97,10 @@ __all__ = [
     "prune",
     "public_keys",
     "read_node_keys",
+    "read_status",
     "read_witness_keys",
     "retention_limit",
+    "served",
     "stream_summaries",
     "verify",
     "verify_audit_integrity",
