@@ -23,6 +23,12 @@ class LedgerDamagedError(AuthzError):
     code = "audit_damaged"
 
 
+class NoSuchEventError(AuthzError):
+    """The ledger holds no such event."""
+
+    code = "audit_no_such_event"
+
+
 def audit_directory(state: Path | str | None = None) -> Path:
     """The audit directory of a state directory, by default that of AUTHZ_STATE, else of `.state`.
 

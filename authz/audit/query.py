@@ -14,7 +14,7 @@ import msgspec
 
 from authz.audit.extent import Extent, extents, lines_backward
 from authz.audit.filters import Filter, Pseudonyms, read_filter
-from authz.audit.location import LedgerUnreadableError, stream_directories
+from authz.audit.location import LedgerUnreadableError, NoSuchEventError, stream_directories
 from authz.core import BadRequestError
 
 _Event = dict[str, Any]
@@ -51,6 +51,20 @@ def get_audit_events(
         return list(islice(_search(directories, wanted, before), limit))
     except OSError as error:
         raise LedgerUnreadableError(f"{error.filename}: {error.strerror}") from None
+
+
+def find_event(event_id: str, path: Path | str | None = None) -> _Event:
+    """The event with this id, as `get_audit_events` gives it; of several, the newest one of a stream.
+
+    Costs a pass over what is newer than it. Raises NoSuchEventError, LedgerUnreadableError.
+    """
+    try:
+        found = _by_id(stream_directories(path), event_id)
+    except OSError as error:
+        raise LedgerUnreadableError(f"{error.filename}: {error.strerror}") from None
+    if found is None:
+        raise NoSuchEventError(f"there is no event {event_id!r}")
+    return found
 
 
 def _search(directories: list[Path], wanted: Filter, before: _Position | None) -> Iterator[_Event]:
@@ -100,6 +114,13 @@ def _position(event: _Event) -> _Position:
 
 def _position_of(directories: list[Path], event_id: str) -> _Position:
     """Where the event with this id stands. Raises BadRequestError when there is none."""
+    event = _by_id(directories, event_id)
+    if event is None:
+        raise BadRequestError(f"after: there is no event {event_id!r}")
+    return _position(event)
+
+
+def _by_id(directories: list[Path], event_id: str) -> _Event | None:
     needle = b',"id":%b,' % msgspec.json.encode(event_id)
     for directory in directories:
         for extent in reversed(extents(directory)):
@@ -107,5 +128,5 @@ def _position_of(directories: list[Path], event_id: str) -> _Position:
                 event = read_event(line) if needle in line else None
                 if event is not None and event.get("id") == event_id:
                     event["stream"] = directory.name
-                    return _position(event)
-    raise BadRequestError(f"after: there is no event {event_id!r}")
+                    return event
+    return None

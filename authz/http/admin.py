@@ -7,13 +7,12 @@ import socket
 import struct
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl
 
 import msgspec
 from aiohttp import web
 from msgspec import Struct
 
-from authz import audit
 from authz.core import (
     AccessRequest,
     Action,
@@ -29,6 +28,7 @@ from authz.gateways import Reply, RequestHead, bearer_token, problem, provenance
 from authz.http.answers import read_body, refused, response, shown
 from authz.http.callers import is_loopback
 from authz.http.errors import MethodNotSupportedError, NotFoundError
+from authz.http.ledger import EVENT, LOG, PROOF, LedgerRoutes
 from authz.metrics import render
 from authz.pdp import Pdp
 
@@ -64,6 +64,7 @@ class AdminListener:
     def __init__(self, pdp: Pdp) -> None:
         self._pdp = pdp
         self._break_glass = {each.sha256: each.name for each in pdp.settings.admin.tokens}
+        ledger = LedgerRoutes(pdp)
         self._routes: dict[str, Row] = {
             "/healthz": Row(None, self._healthz),
             "/readyz": Row(None, self._readyz),
@@ -72,9 +73,12 @@ class AdminListener:
             "/v1/policy": Row("admin:security:read", self._policy),
             "/v1/audit/events": Row("admin:audit:read", self._events),
             "/v1/audit/integrity": Row("admin:audit:read", self._integrity),
+            "/v1/audit/checkpoint": Row("admin:audit:read", ledger.checkpoint),
         }
         self._below: dict[str, Row] = {
-            "/v1/audit/proof/": Row("admin:audit:read", self._proof),
+            EVENT: Row("admin:audit:read", ledger.event),
+            LOG: Row("admin:audit:read", ledger.log),
+            PROOF: Row("admin:audit:read", ledger.proof),
         }
         self._acts: dict[str, Act] = {
             "/v1/audit/degrade": Act("admin:security:write", self._degrade),
@@ -184,15 +188,6 @@ class AdminListener:
         valid, issues = await asyncio.to_thread(self._pdp.audit_integrity)
         return _json({"valid": valid, "issues": [msgspec.to_builtins(issue) for issue in issues]})
 
-    async def _proof(self, head: RequestHead) -> Reply:
-        """The proof of one event (c2sp.org/tlog-proof), with its record: by its id, or as STREAM/NUMBER."""
-        event = _rest(head.target, "/v1/audit/proof/")
-        try:
-            proven = await asyncio.to_thread(self._pdp.audit_proof, event)
-        except (audit.NoSuchEventError, audit.NotCoveredError) as error:
-            raise NotFoundError(str(error)) from None
-        return Reply(200, {"Content-Type": "text/plain; charset=utf-8"}, proven.proof)
-
 
 class Degrade(Struct, frozen=True, forbid_unknown_fields=True):
     """Body of `POST /v1/audit/degrade`."""
@@ -206,11 +201,6 @@ def _decoded(body: bytes) -> Degrade:
         return msgspec.json.decode(body, type=Degrade)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequestError(f"body: {error}") from None
-
-
-def _rest(target: str, prefix: str) -> str:
-    """What follows the route's own path, decoded."""
-    return unquote(target.partition("?")[0].removeprefix(prefix))
 
 
 def _filters(target: str) -> dict[str, Any]:

@@ -12,19 +12,12 @@ import msgspec
 from authz.audit.evidence.covered import Covered, NotCoveredError, covered, hash_readers
 from authz.audit.evidence.leaves import numbered
 from authz.audit.extent import extents, lines_backward
-from authz.audit.location import LedgerDamagedError, LedgerUnreadableError, stream_directories
+from authz.audit.location import LedgerDamagedError, LedgerUnreadableError, NoSuchEventError, stream_directories
 from authz.audit.record import Header, read_header
 from authz.audit.segment import first_seq
-from authz.core import AuthzError
 from authz.tlog import TileReader, TlogError, TlogProof, inclusion_proof, leaf_hash, verify_inclusion
 
 _POSITION: Final = re.compile(r"([a-z0-9][a-z0-9_.-]{0,63})/([1-9][0-9]{0,11})")
-
-
-class NoSuchEventError(AuthzError):
-    """The ledger holds no such event."""
-
-    code = "audit_no_such_event"
 
 
 @dataclass(frozen=True, slots=True)
