@@ -36,6 +36,11 @@ def open_segment(path: Path, buffer_bytes: int = _BUFFER_BYTES) -> BinaryIO:
     return open_compressed(compressed_path(path))
 
 
+def is_stored(path: Path) -> bool:
+    """Whether a segment is there, in either form."""
+    return path.exists() or compressed_path(path).exists()
+
+
 def segment_bytes(path: Path) -> int:
     """The uncompressed size of a segment. Raises OSError as `open_segment` does."""
     try:

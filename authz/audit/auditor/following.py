@@ -1,6 +1,7 @@
 """One stream as the auditor follows it: what it has read back, checked and put into the stream's tree."""
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -11,6 +12,8 @@ from authz.audit.auditor.tilestore import TileStore
 from authz.audit.device import read_back
 from authz.audit.durable import read_mark
 from authz.audit.extent import Extent, extents, lines_forward
+from authz.audit.location import LedgerUnreadableError
+from authz.audit.pruned import begin_of, prunes
 from authz.audit.published import tiles_directory
 from authz.audit.record import ORIGIN, chain_hash
 from authz.audit.segment import first_seq, segment_name
@@ -54,7 +57,8 @@ class Follower:
         size = 0 if head is None else head.size
         if head is not None:
             self._seek(head)
-        store = None if head is None else TileStore.at(self._tiles, head.size, head.root, self._edge, shelf)
+        pruned = partial(_pruned, audit, stream)
+        store = None if head is None else TileStore.at(self._tiles, *head, self._edge, pruned, shelf)
         if head is not None and store is None:
             raise RefusedError(
                 "root_mismatch", "", 0, f"Tiles and records do not make the tree of {size} records that was signed"
@@ -154,3 +158,11 @@ class Follower:
             for index, line in enumerate(lines_forward(extent.path, end), start):
                 if index >= first:
                     yield line[:-1]
+
+
+def _pruned(audit: Path, stream: str) -> int:
+    """How many records of a stream were pruned. Raises OSError: to be tried again."""
+    try:
+        return begin_of(prunes(audit).get(stream, [])).size
+    except LedgerUnreadableError as error:
+        raise OSError(str(error)) from None

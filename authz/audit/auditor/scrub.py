@@ -11,6 +11,7 @@ from authz.audit.published import fetch_tile, tiles_directory
 from authz.audit.record import PREV, chain_hash
 from authz.audit.segment import first_seq
 from authz.audit.status import ScrubStatus
+from authz.audit.stored import is_stored
 from authz.tlog import TILE_WIDTH, TileReader, TlogError, leaf_hashes, tree_root
 
 _BLOCK_BYTES: Final = 1 << 18
@@ -65,6 +66,8 @@ class Scrubber:
             except FileNotFoundError:  # pruned meanwhile
                 continue
             except (OSError, TlogError) as error:
+                if not is_stored(extent.path):  # pruned meanwhile, and its tiles with it
+                    continue
                 yield [RefusedError("segment_unreadable", extent.path.name, 0, f"Cannot be read: {error}")]
 
     def _segment(self, extent: Extent, size: int, tree: TileReader) -> Iterator[list[RefusedError]]:

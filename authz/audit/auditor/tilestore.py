@@ -3,7 +3,8 @@
     <audit directory>/tiles/<stream>/tile/<level>/<index>[.p/<width>]
 
 Full tiles are made durable. Partial ones are replaced in the next round and are not: whatever a power cut takes of
-them is computed again from the segments, which are the truth. The auditor alone writes here.
+them is computed again from the segments, which are the truth. The auditor alone writes here, and a prune, which makes
+durable what will not be there to be computed from.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ from pathlib import Path
 from authz.audit.atomic import Shelf
 from authz.audit.published import fetch_tile
 from authz.tlog import (
+    HASH_BYTES,
     TILE_LEVELS,
     TILE_WIDTH,
     CompactRange,
@@ -22,6 +24,7 @@ from authz.tlog import (
     perfect_root,
     read_tile,
     read_tile_path,
+    tile_path,
 )
 
 
@@ -44,14 +47,21 @@ class TileStore:
 
     @classmethod
     def at(
-        cls, directory: Path, size: int, root: bytes, edge: Callable[[int], list[bytes]], shelf: Shelf | None = None
+        cls,
+        directory: Path,
+        size: int,
+        root: bytes,
+        edge: Callable[[int], list[bytes]],
+        pruned: Callable[[], int],
+        shelf: Shelf | None = None,
     ) -> "TileStore | None":
         """The tree of `size` leaves that has this root; None when tiles and records do not have it.
 
         `edge(first)` gives the leaf hashes from that index to the end of the tree, from the records: partial tiles
-        are not made durable, and after a power cut the tree is put together without them. Raises OSError.
+        are not made durable, and after a power cut the tree is put together without them. `pruned` gives how many
+        records there are no more at its beginning. Raises OSError.
         """
-        for fetch in (lambda path: fetch_tile(directory, path), _without_partials(directory, edge)):
+        for fetch in (lambda path: fetch_tile(directory, path), _without_partials(directory, edge, pruned)):
             try:
                 tree = TiledTree.read(fetch, size)
             except TlogError:
@@ -105,17 +115,28 @@ class TileStore:
         return TileReader(lambda path: fetch_tile(self._directory, path), self.size)
 
 
-def _without_partials(directory: Path, edge: Callable[[int], list[bytes]]) -> Callable[[str], bytes]:
+def _without_partials(
+    directory: Path, edge: Callable[[int], list[bytes]], pruned: Callable[[], int]
+) -> Callable[[str], bytes]:
     """Tiles as far as they were made durable: partial ones are made from the full ones below, or from the records."""
 
     def fetch(path: str) -> bytes:
         tile = read_tile_path(path)
         if tile == tile.full or tile.level is None:
             return fetch_tile(directory, path)
+        kept = _kept(directory, tile.level, tile.index, pruned())
         first = tile.index * TILE_WIDTH
+        start = first + len(kept) // HASH_BYTES
         if tile.level == 0:
-            return b"".join(edge(first))
-        below = (TilePath(tile.level - 1, index) for index in range(first, first + tile.width))
-        return b"".join(perfect_root(read_tile(fetch_tile(directory, str(each)), TILE_WIDTH)) for each in below)
+            return kept + b"".join(edge(start))
+        below = (TilePath(tile.level - 1, index) for index in range(start, first + tile.width))
+        made = (perfect_root(read_tile(fetch_tile(directory, str(each)), TILE_WIDTH)) for each in below)
+        return kept + b"".join(made)
 
     return fetch
+
+
+def _kept(directory: Path, level: int, index: int, pruned: int) -> bytes:
+    """What the last prune made durable of a tile because what it was made from is gone; of other tiles nothing."""
+    edge, width = divmod(pruned >> TILE_LEVELS * level, TILE_WIDTH)
+    return fetch_tile(directory, tile_path(level, index, width)) if width and edge == index else b""
