@@ -46,16 +46,16 @@ def accessed(number: int, subject: str = "h1:k:s", **fields: object) -> Event:
     return Event(f"e{number}", "memory.accessed", {"subject": subject, **fields})
 
 
-def roll_up(state: Path, streams: list[str]) -> None:
+def roll_up(state: Path, streams: list[str], own: str = NODE_STREAM) -> None:
     """State in the node's own log how far these streams are signed, sign that too, and have the witness see it."""
     stated = []
     for stream in streams:
         head = read_checkpoint(split_note((state / "audit" / "tiles" / stream / "checkpoint").read_bytes())[0])
         root = write_base64(head.root)
         stated.append({"stream": stream, "origin": head.origin, "size": head.size, "root": root})
-    append(state / "audit", NODE_STREAM, [Event("r1", "audit.rollup", {"streams": stated})])
-    publish(state, NODE_STREAM)
-    path = state / "audit" / "tiles" / NODE_STREAM / "checkpoint"
+    append(state / "audit", own, [Event("r1", "audit.rollup", {"streams": stated})])
+    publish(state, own)
+    path = state / "audit" / "tiles" / own / "checkpoint"
     seen = read_checkpoint(split_note(path.read_bytes())[0])
     path.write_bytes(add_signatures(path.read_bytes(), [WITNESS.cosign(seen, WITNESSED_AT)]))
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from authz import bundle
+from authz.audit import begin_successor, write_evidence
 from authz.audit import verify as verify_ledger
-from authz.audit import write_evidence
 from authz.audit.evidence import verify as verify_py
 from authz.tlog import Signer
 
@@ -226,6 +226,24 @@ def test_without_a_node_the_package_says_so(state: Path, tmp_path: Path) -> None
     assert (result.exit_code, result.stderr.startswith("note: no roll-up of the node")) == (0, True)
     assert run_verifier(tmp_path / "e.zip", "--public-key", node_key(state))[0] == 0
     assert run_verifier(tmp_path / "e.zip", "--public-key", node_key(state), "--witness", WITNESS.vkey)[0] == 1
+
+
+def test_the_node_s_word_is_that_of_its_newest_stream(state: Path, tmp_path: Path) -> None:
+    """Its own stream was left, and another one goes on: what that says counts, the old stream's end included."""
+    begin_successor(state / "audit", "auditor", "put back to an older state")
+    append(state / "audit", "main", [accessed(99, "h1:k:alice")])
+    publish(state, "main")
+    publish(state, "cli")
+    roll_up(state, ["auditor", "cli", "main", "other"], "auditor.1")
+    asked = ("--public-key", node_key(state), "--witness", WITNESS.vkey)
+    code, said = run_verifier(pack(state, tmp_path / "e.zip", *ALICE), *asked)
+    assert code == 0
+    assert "the node's checkpoint 'ledger.example/node/auditor.1' of 6 records" in said
+    assert said.count("the node's roll-up covers all of them") == 2
+    code, said = run_verifier("--ledger", state, *asked)
+    assert (code, "'main': the first 47 records are those of the node's roll-up" in said) == (0, True)
+    shutil.rmtree(state / "audit" / "cli")
+    assert run_verifier("--ledger", state, *asked)[0] == 1
 
 
 def test_records_of_the_node_itself_can_be_evidence(signed: Path, tmp_path: Path) -> None:

@@ -3,12 +3,13 @@
 from pathlib import Path
 from typing import Final
 
-from authz.audit.evidence.covered import NotCoveredError, covered, keys_path
-from authz.audit.evidence.proving import newest_first, proof_of
+from authz.audit.evidence.covered import Covered, NotCoveredError, covered, keys_path
+from authz.audit.evidence.proving import Spot, newest_first, proof_of
 from authz.audit.location import LedgerDamagedError
 from authz.audit.published import public_keys
 from authz.audit.rollup_record import AUDITOR, ROLLUP, read_rollup
 from authz.audit.rotation_record import KEY_ROTATED
+from authz.audit.successors import successors
 from authz.tlog import TlogProof
 
 _NEEDLE: Final = b'"type":"%b"' % ROLLUP.encode()
@@ -30,20 +31,27 @@ def node_proof(audit: Path) -> NodeProof | None:
     Read it before the checkpoints of the streams: those only grow. Raises LedgerDamagedError, LedgerUnreadableError,
     OSError.
     """
-    directory = audit / AUDITOR
-    if not directory.is_dir():
-        return None
-    try:
-        found = covered(directory)
-    except NotCoveredError:
-        return None
-    for header, spot in newest_first(directory, _NEEDLE):
-        if header.type == ROLLUP and spot.index < found.checkpoint.size:
-            try:
-                return NodeProof(proof_of(found, spot))
-            except ValueError as error:
-                raise LedgerDamagedError(f"{spot}: {error}") from None
+    for directory in reversed(_own_streams(audit)):
+        try:
+            found = covered(directory)
+        except NotCoveredError:
+            continue
+        for header, spot in newest_first(directory, _NEEDLE):
+            if header.type == ROLLUP and spot.index < found.checkpoint.size:
+                return _node_proof(found, spot)
     return None
+
+
+def _node_proof(found: Covered, spot: Spot) -> NodeProof:
+    try:
+        return NodeProof(proof_of(found, spot))
+    except ValueError as error:
+        raise LedgerDamagedError(f"{spot}: {error}") from None
+
+
+def _own_streams(audit: Path) -> list[Path]:
+    """The node's own stream, and those that went on after it."""
+    return [each for name in (AUDITOR, *successors(audit, AUDITOR)) if (each := audit / name).is_dir()]
 
 
 def key_rotations(audit: Path) -> list[bytes]:
@@ -52,8 +60,10 @@ def key_rotations(audit: Path) -> list[bytes]:
     The node's stream is long, so they are looked for only where more than one key is kept. Raises
     LedgerUnreadableError, OSError.
     """
-    directory = audit / AUDITOR
-    if not (keys_path(audit).exists() and directory.is_dir() and len(public_keys(audit)) > 1):
+    if not keys_path(audit).exists() or len(public_keys(audit)) < 2:
         return []
-    found = [spot.line for header, spot in newest_first(directory, _ROTATED) if header.type == KEY_ROTATED]
-    return found[::-1]
+    found: list[bytes] = []
+    for directory in _own_streams(audit):
+        rotated = [spot.line for header, spot in newest_first(directory, _ROTATED) if header.type == KEY_ROTATED]
+        found += reversed(rotated)
+    return found

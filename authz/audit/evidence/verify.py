@@ -805,11 +805,11 @@ def bundle_revision(data: bytes) -> object:
 
 # ---- A whole ledger, from its segments ----
 
-COMMANDS = re.compile(r"cli(\.[1-9][0-9]{0,8})?")
+COMMANDS = re.compile(r"cli(?:\.([1-9][0-9]{0,5}))?")
 """The streams of commands: they say what was pruned."""
 
-NODE = "auditor"
-"""The node's own stream: it says which streams there are, and how far each was signed."""
+NODE = re.compile(r"auditor(?:\.([1-9][0-9]{0,5}))?")
+"""The node's own streams, each after the one before: they say which streams there are, and how far each was signed."""
 
 
 class Opening(NamedTuple):
@@ -919,6 +919,12 @@ class Stream:
                 wrong(f"{shown(segment)}: a line that is too long")
 
 
+def in_turn(names: Iterable[str], form: re.Pattern[str]) -> list[str]:
+    """Of these streams, those that go on after one another, the first one first."""
+    found = ((form.fullmatch(name), name) for name in names)
+    return [name for _, name in sorted((int(match.group(1) or 0), name) for match, name in found if match is not None)]
+
+
 class Statements:
     """What the ledger says of itself: the newest roll-up, and what was pruned. As records they are checked later."""
 
@@ -928,11 +934,10 @@ class Statements:
         self.rotations: list[Rotation] = []
 
     def read(self, streams: dict[str, Stream]) -> None:
-        for name, stream in streams.items():
-            if COMMANDS.fullmatch(name):
-                self._read_cuts(stream)
-        if NODE in streams:
-            self._read_node(streams[NODE])
+        for name in in_turn(streams, COMMANDS):
+            self._read_cuts(streams[name])
+        for name in in_turn(streams, NODE):
+            self._read_node(streams[name])
 
     def _read_cuts(self, stream: Stream) -> None:
         for line in stream.records():
@@ -997,11 +1002,12 @@ def check_ledger(path: Path, given: Sequence[Key], witnesses: Sequence[Key], kep
             report.fault(f"{shown(name)}: the stream is missing, and it was signed")
         elif not ledger.notes[name]:
             report.fault(f"{shown(name)}: its checkpoint is missing, and it was signed")
-    if given and not ledger.notes.get(NODE):
+    node = [ledger.notes[name] for name in in_turn(ledger.streams, NODE) if ledger.notes[name]]
+    if given and not node:
         report.fault("there is no checkpoint of the node itself, and with a key that was given there has to be")
     tell_key(report, keys, given)
     if witnesses:
-        tell_witnesses(report, read_checkpoint(ledger.notes.get(NODE, b""), keys), witnesses)
+        tell_witnesses(report, read_checkpoint(node[-1] if node else b"", keys), witnesses)
     return report
 
 
