@@ -28,7 +28,7 @@ class TileReader:
         tile_index, start = divmod(index << height, TILE_WIDTH)
         return perfect_root(self.tile(tile_level, tile_index)[start : start + (1 << height)])
 
-    def tile(self, level: int, index: int) -> list[bytes]:
+    def tile(self, level: int, index: int) -> tuple[bytes, ...]:
         """The hashes that a tile of this tree holds. Raises TileMissingError, MalformedError when they are too few."""
         return self._tile(level, index)
 
@@ -40,15 +40,15 @@ def read_tile(data: bytes, width: int) -> list[bytes]:
     return [data[at : at + HASH_BYTES] for at in range(0, len(data), HASH_BYTES)]
 
 
-def _read(fetch: Callable[[str], bytes], size: int, level: int, index: int) -> list[bytes]:
+def _read(fetch: Callable[[str], bytes], size: int, level: int, index: int) -> tuple[bytes, ...]:
     """A tile of the tree of `size` leaves: as wide as it was at that size, or the beginning of the full one."""
     width = 0 if level < 0 else min(TILE_WIDTH, (size >> TILE_LEVELS * level) - TILE_WIDTH * index)
     if index < 0 or width < 1:
         raise TileMissingError(f"a tree of {size} leaves has no tile {index} at level {level}")
     tile = TilePath(level, index, width)
     try:
-        return read_tile(fetch(str(tile)), width)
+        return tuple(read_tile(fetch(str(tile)), width))
     except TileMissingError:
         if tile == tile.full:
             raise
-    return read_tile(fetch(str(tile.full)), TILE_WIDTH)[:width]
+    return tuple(read_tile(fetch(str(tile.full)), TILE_WIDTH)[:width])
