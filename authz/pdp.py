@@ -12,6 +12,7 @@ import msgspec
 import structlog
 
 from authz import __version__, audit, bundle, identity, log
+from authz.anchoring import check_outward
 from authz.config import Settings
 from authz.core import (
     AccessRequest,
@@ -114,6 +115,7 @@ class Pdp:
         Raises ConfigurationError or another AuthzError that says what to do; nothing is left running then.
         """
         log.configure(settings.log.level, on_drop=LOG_DROPPED_TOTAL.inc)
+        check_outward(settings.audit)
         clock = SystemClock()
         state = await asyncio.to_thread(_state_directory, settings)
         pseudonyms = await asyncio.to_thread(_pseudonyms, settings, state)

@@ -3,8 +3,8 @@
 from authz.anchoring.anchoring import Anchoring, AnchoringStatus, read_outward
 from authz.anchoring.configured import check_outward
 from authz.anchoring.errors import HistoryError, OutwardError
-from authz.anchoring.gauges import show_outward
 from authz.anchoring.pace import OutwardStatus
+from authz.anchoring.published import with_cosignatures
 
 __all__ = [
     "Anchoring",
@@ -14,5 +14,5 @@ __all__ = [
     "OutwardStatus",
     "check_outward",
     "read_outward",
-    "show_outward",
+    "with_cosignatures",
 ]

@@ -19,10 +19,10 @@ from authz.anchoring.errors import HistoryError, OutwardError
 from authz.anchoring.outside import open_session
 from authz.anchoring.pace import OutwardStatus, Pace
 from authz.anchoring.places import Anchor
-from authz.anchoring.published import Newest, Published
+from authz.anchoring.published import Newest, Published, with_cosignatures
 from authz.config import AuditSettings
 from authz.core import Clock
-from authz.tlog import HashReader, add_signatures
+from authz.tlog import HashReader
 
 WITNESS_EVERY_SECONDS: Final = 1.0
 """Least time between two checkpoints that a witness is asked for."""
@@ -167,7 +167,7 @@ class Anchoring:
             self._succeeded(pace, published)
 
     def _with_lines(self, published: Published) -> Published:
-        return published._replace(note=add_signatures(published.note, self._lines.values()))
+        return published._replace(note=with_cosignatures(published.note, self._lines.values()))
 
     def _succeeded(self, pace: Pace, published: Published) -> None:
         if pace.status.error is not None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Iterable
 from typing import Generic, NamedTuple, TypeVar
 
 from authz.anchoring.errors import OutwardError
@@ -11,6 +12,7 @@ from authz.tlog import (
     TlogError,
     consistency_proof,
     read_checkpoint,
+    read_signature_line,
     split_note,
     tree_root,
     verify_consistency,
@@ -49,6 +51,16 @@ class Published(NamedTuple):
         """Root of the tree of its first `old` leaves. Blocks. Raises OutwardError like `proof_from`."""
         self.proof_from(old)
         return tree_root(old, self.hashes)
+
+
+def with_cosignatures(note: bytes, lines: Iterable[str]) -> bytes:
+    """The note with these signature lines; each takes the place of an older one by the same key.
+
+    Nothing is verified. Raises MalformedError when the note or a line is none.
+    """
+    text, signatures = split_note(note)
+    latest = {(one.name, one.key_id): one for one in (*signatures, *map(read_signature_line, lines))}
+    return "".join([text, "\n", *(f"{one.line}\n" for one in latest.values())]).encode()
 
 
 def checkpoint_in(note: bytes) -> Checkpoint:

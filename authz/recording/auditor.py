@@ -121,6 +121,11 @@ class AuditorWatch:
         for alarm in status.alarms:
             where = f"{alarm.segment}, line {alarm.line}: " if alarm.segment else ""
             found.setdefault(alarm.stream, []).append(f"{where}{alarm.message} ({alarm.kind})")
+        outward = read_outward(status.outward)
+        for one in (*outward.witnesses, *outward.anchors):
+            if one.disagrees:
+                said = f"the {one.kind} {one.name} remembers another history than the one here (outward_disagrees)"
+                found.setdefault("node", []).append(said)
         self._damage.found(found)
 
     @property

@@ -12,6 +12,7 @@ from typing import Final
 
 import structlog
 
+from authz.anchoring import with_cosignatures
 from authz.audit.atomic import Shelf
 from authz.audit.auditor.following import Follower, RefusedError
 from authz.audit.auditor.scrub import Scrubber
@@ -23,7 +24,7 @@ from authz.audit.rollup_record import RolledUp, Rollup
 from authz.audit.status import Alarm, ScrubStatus, StreamStatus
 from authz.audit.successors import newest_successor, split_number
 from authz.core import Clock
-from authz.tlog import Checkpoint, Signer, TileReader, TlogError, add_signatures, open_note, write_base64
+from authz.tlog import Checkpoint, Signer, TileReader, TlogError, open_note, write_base64
 
 CHECKPOINT: Final = "checkpoint"
 
@@ -108,7 +109,7 @@ class Auditor:
             key = self._signer.named(f"{self._signer.name}/{self.own}").verifier
             if now is not None and open_note(now, [key]).text == open_note(note, [key]).text:
                 lines = [one.line for one in open_note(note, [key]).unverified]
-                self._shelf.replace(self._checkpoint_path(self.own), add_signatures(now, lines))
+                self._shelf.replace(self._checkpoint_path(self.own), with_cosignatures(now, lines))
         except (TlogError, OSError) as error:
             _log.warning("cosignature_not_published", error=str(error))
 
