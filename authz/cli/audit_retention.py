@@ -125,7 +125,7 @@ def _archived(one: ArchivedStream) -> str:
     if one.refused is not None:
         return f"{one.stream}: NOT archived: {one.refused}"
     if not one.segments:
-        return f"{one.stream}: nothing new; archived up to record {one.end}"
+        return f"{one.stream}: nothing {f'new; archived up to record {one.end}' if one.end else 'to archive yet'}"
     sizes = f"{_megabytes(one.size_bytes)} in {_megabytes(one.stored_bytes)}"
     return f"{one.stream}: {len(one.segments)} segments archived, {sizes}, up to record {one.end}"
 
