@@ -25,7 +25,7 @@ test-fast: $(READY)
 
 test-full: $(READY)
 	$(BIN)/python tools/provision.py opa
-	AUTHZ_TEST_KILLS=500 AUTHZ_TEST_EXAMPLES=3000 REQUIRE_ALL=1 $(BIN)/python -m pytest
+	AUTHZ_TEST_KILLS=500 AUTHZ_TEST_EXAMPLES=3000 AUTHZ_TEST_PATHS=10000 REQUIRE_ALL=1 $(BIN)/python -m pytest
 
 check: $(READY)
 	$(BIN)/ruff format --check .

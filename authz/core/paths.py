@@ -5,6 +5,7 @@ two different paths is refused, not guessed at.
 """
 
 import re
+import unicodedata
 from functools import lru_cache
 from ipaddress import AddressValueError, IPv6Address
 from urllib.parse import unquote_to_bytes
@@ -27,6 +28,8 @@ _REFUSED_DECODED = re.compile(
     r"|[\x80-\x9f]"  # a control character beyond ASCII
 )
 
+_DOTS = (".", "..")
+
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?"
 _HOST = re.compile(rf"(?:\[([0-9a-f:.]+)\]|({_LABEL}(?:\.{_LABEL})*)\.?)(?::[0-9]{{1,5}})?")
 
@@ -45,7 +48,17 @@ def split_path(target: str) -> tuple[str, ...] | None:
         segments = tuple(unquote_to_bytes(segment).decode() for segment in path[1:].split("/"))
     except UnicodeDecodeError:
         return None
-    return None if any(map(_REFUSED_DECODED.search, segments)) else segments
+    return None if any(map(_torn, segments)) else segments
+
+
+def _torn(segment: str) -> bool:
+    """Whether a decoded segment is another path to somebody.
+
+    Some trim it, as Windows does, and some fold compatibility characters (NFKC): `..%20` and a full-width dot pair go
+    up to them, a full-width slash separates.
+    """
+    folded = segment if segment.isascii() else unicodedata.normalize("NFKC", segment)
+    return _REFUSED_DECODED.search(folded) is not None or folded.strip() in _DOTS or "/" in folded or "\\" in folded
 
 
 @lru_cache(1024)

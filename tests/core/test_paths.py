@@ -1,6 +1,7 @@
 """A path is accepted only when every proxy and framework reads it as the same segments."""
 
 import re
+from unicodedata import normalize
 from urllib.parse import quote
 
 import pytest
@@ -58,6 +59,17 @@ AMBIGUOUS = {
     "overlong slash": "/%c0%af",
     "not UTF-8": "/%e4",
     "a lone surrogate in UTF-8": "/%ed%a0%80",
+    "dot-dot and a space": "/a/..%20/admin",
+    "a space and a dot": "/a/%20./admin",
+    "dot-dot and an ideographic space": "/a/..%E3%80%80",
+    "full-width dot-dot": "/a/%ef%bc%8e%ef%bc%8e/admin",
+    "two dot leader": "/a/%e2%80%a5/admin",
+    "one dot leader and a dot": "/a/%e2%80%a4./admin",
+    "full-width percent sign before hex digits": "/a%ef%bc%852fb",
+    "full-width slash": "/a%ef%bc%8fadmin",
+    "full-width backslash": "/a%ef%bc%bcadmin",
+    "small backslash": "/a%ef%b9%a8admin",
+    "account of, which folds to a/c": "/a%e2%84%80",
     "empty": "",
     "query only": "?a=b",
     "no slash": "admin",
@@ -90,6 +102,9 @@ PLAIN = {
     "/100%25zz": ("100%zz",),
     "/caf%C3%A9": ("café",),
     "/%F0%9F%98%80": ("😀",),
+    "/%E4%BD%A0%E5%A5%BD%EF%BC%9F": ("你好\uff1f",),
+    "/%C2%BD": ("½",),
+    "/..%20a": (".. a",),
     '/{id}/[x]/"<>|^`': ("{id}", "[x]", '"<>|^`'),
 }
 
@@ -135,7 +150,7 @@ def test_an_accepted_segment_is_only_a_name(target: str) -> None:
 
 
 SEGMENTS = st.text(st.characters(exclude_categories=("Cc", "Cs"), exclude_characters="/\\;?#."), min_size=1).filter(
-    lambda segment: "%" not in segment
+    lambda segment: not set(normalize("NFKC", segment)) & set("%./\\")
 )
 
 

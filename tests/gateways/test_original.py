@@ -8,65 +8,12 @@ from authz.core import BearerToken, Caller, Catalogue, PolicyDecision, split_pat
 from authz.gateways import DIALECTS, dialect_prefix
 from authz.gateways.original import forwarded_for
 from tests.fakes import FakePolicy, House
-from tests.gateways.questions import ALICE, CALLER, TRACE, head, members_of, question
-
-Fields = dict[str, str]
-
-OWN: dict[str, Fields] = {
-    "nginx": {
-        "X-Original-Method": "DELETE",
-        "X-Original-URI": "/memory/42?full=1",
-        "X-Original-Host": "API.test:443",
-        "X-Authz-Client-IP": "192.0.2.1",
-        "X-Authz-User-Agent": "curl/8",
-        "X-Authz-Session-ID": "s-1",
-    },
-    "ingress-nginx": {
-        "X-Original-Method": "DELETE",
-        "X-Original-URL": "https://API.test:443/memory/42?full=1",
-        "X-Real-IP": "192.0.2.1",
-        "User-Agent": "curl/8",
-    },
-    "traefik": {
-        "X-Forwarded-Method": "DELETE",
-        "X-Forwarded-Uri": "/memory/42?full=1",
-        "X-Forwarded-Host": "API.test:443",
-        "X-Forwarded-For": "6.6.6.6, 192.0.2.1",
-        "User-Agent": "curl/8",
-    },
-}
-OWN |= {"haproxy": OWN["nginx"], "caddy": OWN["traefik"], "apisix": OWN["traefik"]}
+from tests.gateways.questions import ALICE, CALLER, EVIL, OWN, TRACE, head, members_of, question
 
 REQUIRED = {
     name: [field for field in fields if field.startswith(("X-Original", "X-Forwarded")) and field != "X-Forwarded-For"]
     for name, fields in OWN.items()
 }
-
-EVIL: Fields = {
-    "Host": "evil.test",
-    "X-Original-Method": "GET",
-    "X-Original-URI": "/health",
-    "X-Original-Host": "evil.test",
-    "X-Original-URL": "http://evil.test/health",
-    "X-Forwarded-Method": "GET",
-    "X-Forwarded-Uri": "/health",
-    "X-Forwarded-Host": "evil.test",
-    "X-Forwarded-Prefix": "/health",
-    "X-Forwarded-Path": "/health",
-    "X-Rewrite-URL": "/health",
-    "X-Auth-Request-Redirect": "/health",
-    "X-Envoy-Original-Path": "/health",
-    "X-HTTP-Method-Override": "GET",
-    "Forwarded": "for=6.6.6.6;host=evil.test",
-    "X-Authz-Client-IP": "6.6.6.6",
-    "X-Authz-User-Agent": "forged",
-    "X-Authz-Session-ID": "forged",
-    "X-Real-IP": "6.6.6.6",
-    "X-Forwarded-For": "6.6.6.6",
-    "CF-Connecting-IP": "6.6.6.6",
-    "User-Agent": "forged",
-}
-"""Everything by which some gateway, proxy or framework tells where a request went or came from."""
 
 BY_NAME = {dialect.name: dialect for dialect in DIALECTS.values()}
 DIALECT = pytest.mark.parametrize("name", OWN)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.gateways.test_original import EVIL, OWN
+from tests.gateways.questions import EVIL, OWN
 from tests.http.conftest import Running, Start
 
 DIALECT = pytest.mark.parametrize("name", OWN)

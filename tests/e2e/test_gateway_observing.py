@@ -1,0 +1,48 @@
+"""The observe variant of each shipped configuration: everything passes, and what would have been is recorded."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.client import Client
+from tests.e2e.conftest import decisions_in, stack_of
+from tests.e2e.gateways import Gateway
+from tests.processes import wait_for
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+REQUESTS = (("GET", "/memory"), ("PUT", "/admin/config"), ("GET", "/memory/..%20"), ("GET", "/health"))
+
+
+def test_observing_blocks_nothing_and_records_everything(gateway: Gateway, tmp_path: Path) -> None:
+    """Allowed or denied, a request passes, without an identity that was denied; each decision is not enforced."""
+    configuration = tmp_path / "authz.toml"
+    configuration.write_text('[[callers]]\nname = "observer"\nvia = "loopback"\nobserve = true\n')
+    with (
+        stack_of(gateway, tmp_path, "--dev", "--config", str(configuration), file=gateway.observing) as stack,
+        Client(stack.url) as client,
+    ):
+        claimed = {"X-Authz-Subject": "root", "X-Authz-Roles": "admin", **stack.bearer()}
+        statuses = [client.send(method, path, claimed).status for method, path in REQUESTS]
+        recorded = wait_for("the records", lambda: _decisions(stack.sidecar.state))
+        stack.sidecar.stop()
+        without = [client.send(method, path, claimed).status for method, path in REQUESTS]
+
+        assert (statuses, without) == ([200] * 4, [200] * 4)
+        assert recorded == {
+            ("GET", "allow", "scope_granted", False),
+            ("PUT", "deny", "scope_missing", False),
+            ("GET", "deny", "ambiguous_path", False),
+            ("GET", "allow", "public_route", False),
+        }
+        assert [(seen.method, seen.target) for seen in stack.upstream.seen] == [*REQUESTS, *REQUESTS]
+        assert {seen.one("x-authz-subject") or "" for seen in stack.upstream.seen} <= {"", "alice"}
+        denied = [seen for seen in stack.upstream.seen if (seen.method, seen.target) in REQUESTS[1:3]]
+        assert {seen.one("x-authz-subject") or "" for seen in denied} == {""}
+
+
+def _decisions(state: Path) -> set[tuple[str, str, str, bool]] | None:
+    """What was decided, once there are as many decisions as requests: a mirror's come a little later."""
+    events = decisions_in(state, 20)
+    decided = {(each["action"], each["decision"], each["reason"], each.get("enforced", True)) for each in events}
+    return decided if len(events) == len(REQUESTS) else None
