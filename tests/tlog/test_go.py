@@ -21,13 +21,14 @@ from authz.tlog import (
     entry_bundle,
     inclusion_proof,
     open_note,
+    signature_line,
     tile_path,
 )
 from tests.tlog import test_note
 from tests.tlog.conftest import Oracle, base64_of
 from tests.tlog.notes import COSIGNED, LOG, LOG_LINE, LOG_PRIVATE, LOG_VKEY, NOTE, TEXT, WITNESS_LINE
 from tests.tlog.test_proofs import flipped, spoilt_proofs
-from tests.tlog.trees import hashes, line, mth
+from tests.tlog.trees import hashes, line, root
 
 pytestmark = pytest.mark.slow
 
@@ -68,7 +69,7 @@ class Log:
 
     def question(self, op: str, size: int, **more: Any) -> dict[str, Any]:
         """About the tree of this size."""
-        return {"op": op, "dir": str(self.directory), "size": size, "root": mth(hashes(LARGE)[:size]), **more}
+        return {"op": op, "dir": str(self.directory), "size": size, "root": root(size), **more}
 
     def _write(self, path: str, content: bytes) -> None:
         place = self.directory / path
@@ -122,8 +123,7 @@ def consistencies(log: Log) -> Iterator[dict[str, Any]]:
         reader = TileReader(log.fetch, size)
         for old in picked(size, first=1):
             proof = consistency_proof(old, size, reader)
-            old_root = mth(hashes(LARGE)[:old])
-            yield log.question("check_consistency", size, old=old, oldroot=old_root, proof=proof)
+            yield log.question("check_consistency", size, old=old, oldroot=root(old), proof=proof)
 
 
 def test_go_makes_and_accepts_the_same_inclusion_proofs(oracle: Oracle, log: Log) -> None:
@@ -177,13 +177,14 @@ def test_go_refuses_changed_checkpoints(oracle: Oracle) -> None:
     assert "" not in errors
 
 
-KINDER = {"stray bits"}
+KINDER = {"stray bits", "a bad line behind a good one"}
 """What Go lets pass as a note and we do not."""
 
 
 def test_what_we_open_go_opens(oracle: Oracle) -> None:
-    """Of the oddest notes, Go opens those that we open, to the same text, and but for stray bits no others."""
+    """Of the oddest notes, Go opens those that we open, to the same text, and but for KINDER no others."""
     odd = {**test_note.MALFORMED, "unknown lines": test_note.bare(WITNESS_LINE, LOG_LINE)}
+    odd["a bad line behind a good one"] = test_note.bare(LOG_LINE, signature_line(LOG.name, LOG.key_id, bytes(64)))
     odd |= {"empty lines": LOG.sign("\n\na\n\n"), "a note in a note": LOG.sign(NOTE.decode())}
     answers = oracle.ask([{"op": "open", "note": note, "keys": [LOG_VKEY]} for note in odd.values()])
     go = {what: answer.text for what, answer in zip(odd, answers, strict=True) if not answer.error}

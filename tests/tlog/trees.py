@@ -39,6 +39,12 @@ def hashes(size: int) -> tuple[bytes, ...]:
     return tuple(leaf_hashes(map(line, range(size))))
 
 
+@cache
+def root(size: int) -> bytes:
+    """Root over the first `size` lines."""
+    return mth(hashes(size))
+
+
 class MemoryTree:
     """A HashReader over leaf hashes."""
 
