@@ -87,15 +87,19 @@ def _read(path: Path) -> Signer:
 
 
 def _publish(state: Path, signer: Signer) -> None:
-    """Put the public key first in `audit.pub`, if it is not. What was there stays: it signed earlier checkpoints."""
+    """Have the public key in `audit.pub`. Another key than those there comes by `authz keys rotate`, not by a file."""
     path = state / "keys" / PUBLIC_NAME
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    before = path.read_text(encoding="utf-8").split() if path.exists() else []
-    lines = [signer.vkey, *(line for line in before if line != signer.vkey)]
-    if lines != before:
-        for line in before:
-            _check_public(path, line)
-        Shelf().replace(path, "".join(f"{line}\n" for line in lines).encode())
+    known = path.read_text(encoding="utf-8").split() if path.exists() else []
+    for line in known:
+        _check_public(path, line)
+    if not known:
+        Shelf().replace(path, f"{signer.vkey}\n".encode())
+    elif signer.vkey not in known:
+        raise ConfigurationError(
+            f"audit.signing_key: its public half is not in {path}, so another key signed this ledger so far. "
+            "Change keys with `authz keys rotate`"
+        )
 
 
 def _check_public(path: Path, line: str) -> None:

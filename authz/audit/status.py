@@ -17,8 +17,8 @@ STATUS_NAME: Final = "status.json"
 class Alarm(Struct, frozen=True):
     """Something that a human has to look at: a stream that is not signed any more, or damage to what was signed.
 
-    `kind` as in verification, and `refused`; `segment` empty and `line` 0: it is about the stream as a whole.
-    `found_at`: RFC 3339, UTC.
+    `kind` as in verification; `segment` empty and `line` 0: it is about the stream as a whole. `found_at`: RFC 3339,
+    UTC. `refused`: nothing more of the stream is signed while it stands; else it was found in what was signed before.
     """
 
     stream: str
@@ -27,11 +27,12 @@ class Alarm(Struct, frozen=True):
     line: int
     message: str
     found_at: str
+    refused: bool = False
 
     @property
-    def place(self) -> tuple[str, str, str, int]:
+    def place(self) -> tuple[str, str, str, int, bool]:
         """What makes it this alarm and no other."""
-        return self.stream, self.kind, self.segment, self.line
+        return self.stream, self.kind, self.segment, self.line, self.refused
 
 
 class StreamStatus(Struct, frozen=True, kw_only=True):

@@ -40,7 +40,7 @@ class AuditorChild:
     """Keeps an auditor running beside this process. `stop` lets it sign what came last."""
 
     def __init__(self, state: Path, settings: AuditSettings) -> None:
-        self._command = (sys.executable, "-m", "authz", "audit", "sign", "--state", str(state), "--supervised")
+        self._command = (sys.executable, "-P", "-m", "authz", "audit", "sign", "--state", str(state), "--supervised")
         self._settings = msgspec.json.encode(settings) + b"\n"
         self._process: asyncio.subprocess.Process | None = None
         self._task: asyncio.Task[None] | None = None
@@ -134,7 +134,7 @@ class AuditorWatch:
         now = self._clock.now()
         if self.status is None:
             return now - self._begun
-        ages = [now - each.covered_at for each in self.status.streams if each.ended_by is None and each.covered_at]
+        ages = [now - each.covered_at for each in self.status.streams if each.ended_by is None]
         return max(0.0, now - self.status.time, *ages)
 
     def check(self) -> Check:
@@ -152,8 +152,7 @@ class AuditorWatch:
     def _measure(self, status: AuditorStatus) -> None:
         now = self._clock.now()
         for each in status.streams:
-            if each.covered_at:
-                AUDIT_CHECKPOINT_AGE_SECONDS.labels(each.stream).set(max(0.0, now - each.covered_at))
+            AUDIT_CHECKPOINT_AGE_SECONDS.labels(each.stream).set(max(0.0, now - each.covered_at))
             AUDIT_LAG_RECORDS.labels(each.stream).set(each.lag_records)
         AUDIT_ALARMS.set(len(status.alarms))
         outward = read_outward(status.outward)

@@ -28,7 +28,7 @@ async def test_health_and_readiness_are_open(running: Running) -> None:
     assert (ready.status, ready.body["ready"], sorted(ready.body["checks"])) == (
         200,
         True,
-        ["damage", "disk", "keys:https://dev.authz.invalid", "ledger", "policy"],
+        ["auditor", "damage", "disk", "keys:https://dev.authz.invalid", "ledger", "policy"],
     )
 
 

@@ -6,7 +6,6 @@ signed before; whatever does not is refused, loudly, and the other streams go on
 
 from collections.abc import Iterable
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -14,19 +13,24 @@ import structlog
 
 from authz.anchoring import with_cosignatures
 from authz.audit.atomic import Shelf
+from authz.audit.auditor.alarms import Alarms
 from authz.audit.auditor.following import Follower, RefusedError
+from authz.audit.auditor.known import known_heads
 from authz.audit.auditor.scrub import Scrubber
 from authz.audit.auditor.signed import Head, SignedStore
 from authz.audit.durable import read_mark
 from authz.audit.location import LedgerUnreadableError, stream_directories
 from authz.audit.published import checkpoint_note, tiles_directory
 from authz.audit.rollup_record import RolledUp, Rollup
-from authz.audit.status import Alarm, ScrubStatus, StreamStatus
+from authz.audit.status import ScrubStatus, StreamStatus
 from authz.audit.successors import newest_successor, split_number
 from authz.core import Clock
 from authz.tlog import Checkpoint, Signer, TileReader, TlogError, open_note, write_base64
 
 CHECKPOINT: Final = "checkpoint"
+
+AGAIN_SECONDS: Final = 10.0
+"""A stream that was refused is looked at again after this: a disk that was away may be back."""
 
 _log = structlog.get_logger("authz.auditor")
 
@@ -37,76 +41,79 @@ class Auditor:
     def __init__(self, audit: Path, store: SignedStore, signer: Signer, clock: Clock, shelf: Shelf, own: str) -> None:
         """Publishes again what was signed last, where a crash came in between. Raises SigningUnsafeError, OSError."""
         self.own = own
+        self.alarms = Alarms(store, clock)
         self._audit = audit
         self._store = store
         self._signer = signer
         self._clock = clock
         self._shelf = shelf
-        self._heads = store.heads()
+        self._heads = known_heads(audit, store, own)
         self._followers: dict[str, Follower] = {}
-        self._refused: dict[str, RefusedError] = {}
+        self._refused: dict[str, tuple[RefusedError, float]] = {}
         self._trouble: dict[str, str] = {}
         self._durable: dict[str, int] = {}
         self._covered_at: dict[str, float] = {}
         self._scrubber = Scrubber(audit)
-        self._alarms = {alarm.place: alarm for alarm in store.alarms()}
-        for stream, head in self._heads.items():
-            self._publish_again(stream, head)
-
-    @property
-    def alarms(self) -> tuple[Alarm, ...]:
-        """What a human has to look at."""
-        return tuple(self._alarms.values())
+        self._unpublished = {stream for stream, head in self._heads.items() if not self._is_published(stream, head)}
 
     @property
     def waiting(self) -> int:
-        """How many durable records are not signed yet, as far as the writers' marks say. Raises OSError."""
-        found = 0
-        for directory in self._streams():
-            mark = read_mark(directory)
-            if mark is not None and directory.name not in self._refused:
-                found += max(0, mark.seq - self._size(directory.name))
-        return found
+        """How many durable records are not signed yet, of the streams that were read so far. Raises OSError."""
+        marks = {stream: read_mark(follower.directory) for stream, follower in self._followers.items()}
+        return sum(max(0, mark.seq - self._size(stream)) for stream, mark in marks.items() if mark is not None)
 
-    def round(self, only: Iterable[str] | None = None) -> list[Alarm]:
-        """Sign what has become durable, of all streams but the auditor's own, or of these; returns new alarms.
+    @property
+    def scrubbed(self) -> ScrubStatus:
+        """Where the slow re-reading is."""
+        return self._scrubber.status
+
+    def round(self) -> None:
+        """Sign what has become durable, of all streams but the auditor's own.
 
         Raises SigningUnsafeError: then this auditor must end.
         """
-        now = self._clock.now()
-        names = [each.name for each in self._streams() if each.name != self.own] if only is None else list(only)
-        grown = [follower for name in names if (follower := self._read(name, now)) is not None]
-        self._sign([each for each in grown if self._write_tiles(each)])
-        if only is None:
-            self._missing(names)
-        return self._new_alarms([(stream, error) for stream, error in self._refused.items()])
+        names = [each.name for each in self._streams() if each.name != self.own]
+        for stream in sorted(self._heads.keys() - {*names, self.own}):
+            message = f"{self._heads[stream].size} records were signed, and the stream is not there any more"
+            self._refuse(stream, RefusedError("stream_missing", "", 0, message))
+        self._sign(names)
 
-    def scrub(self) -> list[Alarm]:
-        """Look again at a little of what was signed; returns new alarms."""
-        stream, found = self._scrubber.step({k: v for k, v in self._heads.items() if k not in self._refused})
-        return self._new_alarms([(stream, error) for error in found])
+    def round_of_own(self) -> None:
+        """Sign the auditor's own stream: the node's checkpoint. Raises SigningUnsafeError."""
+        self._sign([self.own])
+
+    def scrub(self) -> None:
+        """Look again at a little of what was signed."""
+        looked = self._scrubber.step({k: v for k, v in self._heads.items() if k not in self._refused})
+        self.alarms.found(looked.stream, looked.found)
+        if looked.done and looked.stream:
+            self.alarms.passed(looked.stream)
 
     def rollup(self) -> Rollup:
         """How far each stream but the auditor's own is signed."""
+        rows = sorted((stream, head) for stream, head in self._heads.items() if stream != self.own)
         return Rollup(
-            tuple(
-                RolledUp(stream, f"{self._signer.name}/{stream}", head.size, write_base64(head.root))
-                for stream, head in sorted(self._heads.items())
-                if stream != self.own
-            )
+            tuple(RolledUp(stream, self._origin(stream), head.size, write_base64(head.root)) for stream, head in rows)
         )
 
     def node_note(self) -> tuple[bytes, TileReader] | None:
-        """The node's newest checkpoint and the tree it speaks of."""
-        note = checkpoint_note(self._audit, self.own)
+        """The node's newest checkpoint and the tree it speaks of; None while there is none."""
         follower = self._followers.get(self.own)
-        return None if note is None or follower is None else (note, follower.store.reader())
+        note = checkpoint_note(self._audit, self.own)
+        return (
+            None
+            if note is None or follower is None or self.own in self._unpublished
+            else (
+                note,
+                follower.store.reader(),
+            )
+        )
 
     def add_cosignatures(self, note: bytes) -> None:
         """Publish a note with cosignatures in place of the same checkpoint without them, if it is still the newest."""
-        now = checkpoint_note(self._audit, self.own)
+        key = self._signer.named(self._origin(self.own)).verifier
         try:
-            key = self._signer.named(f"{self._signer.name}/{self.own}").verifier
+            now = checkpoint_note(self._audit, self.own)
             if now is not None and open_note(now, [key]).text == open_note(note, [key]).text:
                 lines = [one.line for one in open_note(note, [key]).unverified]
                 self._shelf.replace(self._checkpoint_path(self.own), with_cosignatures(now, lines))
@@ -118,26 +125,30 @@ class Auditor:
         names = sorted({*self._heads, *(each.name for each in self._streams())})
         return tuple(map(self._status, names)), all(each.reads_device for each in self._followers.values())
 
-    @property
-    def scrubbed(self) -> ScrubStatus:
-        """Where the slow re-reading is."""
-        return self._scrubber.status
+    def close(self) -> None:
+        """Let go of the streams."""
+        for stream in list(self._followers):
+            self._drop(stream)
 
     def _status(self, stream: str) -> StreamStatus:
         head = self._heads.get(stream)
         refused = self._refused.get(stream)
-        newest = newest_successor(self._audit, split_number(stream)[0])
+        base = split_number(stream)[0]
+        newest = newest_successor(self._audit, base)
         return StreamStatus(
             stream=stream,
-            origin=f"{self._signer.name}/{stream}",
+            origin=self._origin(stream),
             size=self._size(stream),
             root="" if head is None else write_base64(head.root),
             durable=self._durable.get(stream, self._size(stream)),
-            covered_at=self._covered_at.get(stream, 0.0),
-            refused=None if refused is None else str(refused),
-            ended_by=newest if newest != stream and newest != split_number(stream)[0] else None,
+            covered_at=self._covered_at.setdefault(stream, self._clock.now()),
+            refused=None if refused is None else str(refused[0]),
+            ended_by=newest if newest not in (stream, base) else None,
             trouble=self._trouble.get(stream),
         )
+
+    def _origin(self, stream: str) -> str:
+        return f"{self._signer.name}/{stream}"
 
     def _streams(self) -> list[Path]:
         try:
@@ -149,56 +160,80 @@ class Auditor:
         head = self._heads.get(stream)
         return 0 if head is None else head.size
 
-    def _read(self, stream: str, now: float) -> Follower | None:
-        """What a stream has grown by, read and checked; None when there is nothing to sign."""
-        if stream in self._refused:
-            return None
-        try:
-            follower = self._followers.get(stream)
-            if follower is None:
-                follower = Follower(self._audit, stream, self._heads.get(stream), self._shelf)
-                self._followers[stream] = follower
-            self._durable[stream] = follower.read()
-        except RefusedError as error:
-            self._refuse(stream, error)
-            return None
-        except (OSError, TlogError, ValueError) as error:
-            self._followers.pop(stream, None)
-            self._trouble[stream] = f"{type(error).__name__}: {error}"
-            _log.error("stream_not_read", stream=stream, error=self._trouble[stream])
-            return None
-        self._trouble.pop(stream, None)
-        if follower.size > self._size(stream):
-            return follower
-        if self._durable[stream] == follower.size:
-            self._covered_at[stream] = now
-        return None
-
-    def _sign(self, grown: list[Follower]) -> None:
-        """The tiles are there; first the one memory that must never go back, and only then the signature."""
+    def _sign(self, streams: Iterable[str]) -> None:
+        """Tiles first, then the one memory that must never go back, and only then the signature."""
+        now = self._clock.now()
+        for stream in streams:
+            self._covered_at.setdefault(stream, now)
+            self._read(stream)
+        grown = [each for each in self._followers.values() if each.size > self._size(each.stream)]
+        grown = [each for each in grown if self._write_tiles(each)]
         steps = {each.stream: (self._heads.get(each.stream), Head(each.size, each.store.root())) for each in grown}
         self._store.advance(steps)
-        now = self._clock.now()
+        for stream, (_, head) in steps.items():
+            self._heads[stream] = head
+            self._unpublished.add(stream)
+        for stream in sorted(self._unpublished):
+            self._publish(stream)
+        for stream in streams:
+            if self._durable.get(stream) == self._size(stream) and stream not in self._unpublished:
+                self._covered_at[stream] = now
         for follower in grown:
-            before, head = steps[follower.stream]
-            self._heads[follower.stream] = head
-            self._publish(follower.stream, head)
-            self._covered_at[follower.stream] = now
+            before = steps[follower.stream][0]
             with suppress(OSError):  # a partial tile too many does no harm
                 follower.store.drop_partials(0 if before is None else before.size)
+
+    def _read(self, stream: str) -> None:
+        """Take in what a stream has grown by. What looks wrong is read a second time before it is refused."""
+        refused = self._refused.get(stream)
+        if refused is not None and self._clock.elapsed() < refused[1] + AGAIN_SECONDS:
+            return
+        try:
+            try:
+                self._durable[stream] = self._follow(stream)
+            except RefusedError:
+                self._drop(stream)
+                self._durable[stream] = self._follow(stream)
+        except RefusedError as error:
+            self._refuse(stream, error)
+        except (OSError, TlogError, ValueError) as error:
+            self._drop(stream)
+            self._trouble[stream] = f"{type(error).__name__}: {error}"
+            _log.error("stream_not_read", stream=stream, error=self._trouble[stream])
+        else:
+            self._trouble.pop(stream, None)
+            self._refused.pop(stream, None)
+            self.alarms.accepted(stream)
+
+    def _follow(self, stream: str) -> int:
+        follower = self._followers.get(stream)
+        if follower is None:
+            follower = Follower(self._audit, stream, self._heads.get(stream), self._shelf)
+            self._followers[stream] = follower
+        return follower.read()
+
+    def _drop(self, stream: str) -> None:
+        follower = self._followers.pop(stream, None)
+        if follower is not None:
+            follower.close()
+
+    def _refuse(self, stream: str, error: RefusedError) -> None:
+        self._drop(stream)
+        self._refused[stream] = (error, self._clock.elapsed())
+        self.alarms.refused(stream, error)
 
     def _write_tiles(self, follower: Follower) -> bool:
         try:
             follower.store.write()
         except OSError as error:
-            self._followers.pop(follower.stream, None)
+            self._drop(follower.stream)
             self._trouble[follower.stream] = f"its tiles cannot be written: {error}"
             _log.error("tiles_not_written", stream=follower.stream, error=str(error))
             return False
         return True
 
-    def _publish(self, stream: str, head: Head) -> None:
-        signer = self._signer.named(f"{self._signer.name}/{stream}")
+    def _publish(self, stream: str) -> None:
+        signer, head = self._signer.named(self._origin(stream)), self._heads[stream]
         note = signer.sign(Checkpoint(signer.name, head.size, head.root).text())
         try:
             self._shelf.make_directory(tiles_directory(self._audit, stream), durable=True)
@@ -206,34 +241,14 @@ class Auditor:
         except OSError as error:
             self._trouble[stream] = f"its checkpoint cannot be published: {error}"
             _log.error("checkpoint_not_published", stream=stream, error=str(error))
+        else:
+            self._unpublished.discard(stream)
 
-    def _publish_again(self, stream: str, head: Head) -> None:
+    def _is_published(self, stream: str, head: Head) -> bool:
         """A crash between the memory and the checkpoint leaves the older one, or none."""
         note = checkpoint_note(self._audit, stream)
-        text = Checkpoint(f"{self._signer.name}/{stream}", head.size, head.root).text()
-        if note is None or not note.startswith(f"{text}\n".encode()):
-            self._publish(stream, head)
+        text = Checkpoint(self._origin(stream), head.size, head.root).text()
+        return note is not None and note.startswith(f"{text}\n".encode())
 
     def _checkpoint_path(self, stream: str) -> Path:
         return tiles_directory(self._audit, stream) / CHECKPOINT
-
-    def _missing(self, names: list[str]) -> None:
-        for stream in self._heads.keys() - {*names, self.own} - self._refused.keys():
-            head = self._heads[stream]
-            message = f"{head.size} records were signed, and the stream is not there any more"
-            self._refuse(stream, RefusedError("stream_missing", "", 0, message))
-
-    def _refuse(self, stream: str, error: RefusedError) -> None:
-        self._followers.pop(stream, None)
-        self._refused[stream] = error
-
-    def _new_alarms(self, found: Iterable[tuple[str, RefusedError]]) -> list[Alarm]:
-        at = datetime.fromtimestamp(self._clock.now(), UTC).isoformat(timespec="microseconds")
-        alarms = [Alarm(stream, error.kind, error.segment, error.line, str(error), at) for stream, error in found]
-        new = [alarm for alarm in alarms if alarm.place not in self._alarms]
-        if new:
-            self._store.raise_alarms(new)
-            self._alarms |= {alarm.place: alarm for alarm in new}
-        for alarm in new:
-            _log.critical("audit_alarm", **{name: getattr(alarm, name) for name in alarm.__struct_fields__})
-        return new

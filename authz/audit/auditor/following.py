@@ -1,5 +1,6 @@
 """One stream as the auditor follows it: what it has read back, checked and put into the stream's tree."""
 
+import errno
 from collections.abc import Iterator
 from functools import partial
 from itertools import islice
@@ -9,7 +10,6 @@ from typing import Final
 from authz.audit.atomic import Shelf
 from authz.audit.auditor.signed import Head
 from authz.audit.auditor.tilestore import TileStore
-from authz.audit.device import read_back
 from authz.audit.durable import read_mark
 from authz.audit.extent import Extent, extents, lines_forward
 from authz.audit.location import LedgerUnreadableError
@@ -17,11 +17,13 @@ from authz.audit.pruned import begin_of, prunes
 from authz.audit.published import tiles_directory
 from authz.audit.record import ORIGIN, chain_hash
 from authz.audit.segment import first_seq, segment_name
-from authz.audit.stored import open_segment
+from authz.audit.span import SpanReader
+from authz.audit.stored import segment_bytes
 from authz.core import AuthzError
 from authz.tlog import leaf_hash, leaf_hashes
 
-_BLOCK_RECORDS: Final = 4096
+_MOST_BYTES: Final = 4 << 20
+"""Read at a time, so that memory stays small however far behind the auditor is."""
 
 
 class RefusedError(AuthzError):
@@ -47,13 +49,13 @@ class Follower:
         """Take up the stream where it was signed last. Raises RefusedError, OSError."""
         self.stream = stream
         self.directory = audit / stream
-        self.reads_device = True
-        """Whether all reads so far went past the page cache."""
+        self._reader = SpanReader()
         self._tiles = tiles_directory(audit, stream)
         self._prev = ORIGIN
         self._segment = segment_name(1)
         self._offset = 0
         self._line = 0
+        self._last_leaf = b""
         size = 0 if head is None else head.size
         if head is not None:
             self._seek(head)
@@ -64,6 +66,15 @@ class Follower:
                 "root_mismatch", "", 0, f"Tiles and records do not make the tree of {size} records that was signed"
             )
         self.store = store or TileStore.new(self._tiles, shelf)
+        if head is not None and self.store.last_leaf(self._edge) != self._last_leaf:
+            # The last record holds the hash of the one before it, and so on: it stands for all of them.
+            message = f"Record {size} is not the one that was signed: put back to an older state, or changed?"
+            raise RefusedError("record_changed", self._segment, self._line, message)
+
+    @property
+    def reads_device(self) -> bool:
+        """Whether the last read went past the page cache."""
+        return self._reader.past_cache
 
     @property
     def size(self) -> int:
@@ -75,12 +86,32 @@ class Follower:
         mark = read_mark(self.directory)
         if mark is None:
             return self.size
+        if mark.seq < self.size:
+            self._still_there()
         for extent in extents(self.directory, since=self._segment):
             first = first_seq(extent.path.name)
             if first > mark.first_seq:
                 break
-            self._take(extent, mark.size_bytes if first == mark.first_seq else extent.counted_bytes)
+            if first < mark.first_seq:
+                self._take(extent, extent.counted_bytes)
+            elif extent.path.name != self._segment or mark.size_bytes > self._offset:
+                self._take(extent, mark.size_bytes)
         return max(mark.seq, self.size)
+
+    def close(self) -> None:
+        """Let go of what reading took."""
+        self._reader.close()
+
+    def _still_there(self) -> None:
+        """A mark can be older than what was signed: it is not synced, and a crash takes it. The records cannot."""
+        path = self.directory / self._segment
+        try:
+            size_bytes = segment_bytes(path)
+        except FileNotFoundError:
+            size_bytes = 0
+        if size_bytes < self._offset:
+            message = f"{self._offset - size_bytes} bytes that were signed are gone: put back to an older state?"
+            raise RefusedError("stream_cut", self._segment, self._line, message)
 
     def _take(self, extent: Extent, end: int) -> None:
         """The rest of a segment up to byte `end`."""
@@ -90,15 +121,13 @@ class Follower:
             raise RefusedError(
                 "segment_cut", self._segment, self._line, f"{self._offset - end} bytes that were signed are gone"
             )
-        data = self._bytes(extent.path, end)
-        if not data:
-            return
-        lines = data.split(b"\n")
-        if len(data) != end - self._offset or lines.pop():
-            raise RefusedError("segment_cut", self._segment, self._line, "The segment ends before its durable end")
-        for start in range(0, len(lines), _BLOCK_RECORDS):
-            self._check(lines[start : start + _BLOCK_RECORDS])
-        self._offset = end
+        while self._offset < end:
+            data = self._reader.read(extent.path, self._offset, min(end, self._offset + _MOST_BYTES))
+            whole = data.rfind(b"\n") + 1
+            if not whole:
+                raise RefusedError("segment_cut", self._segment, self._line, "The segment ends before its durable end")
+            self._check(data[: whole - 1].split(b"\n"))
+            self._offset += whole
 
     def _enter(self, extent: Extent) -> None:
         name = extent.path.name
@@ -106,16 +135,6 @@ class Follower:
             message = f"The segment begins with record {first_seq(name)} where {self.size + 1} belongs"
             raise RefusedError("segment_missing", name, 0, message)
         self._segment, self._offset, self._line = name, 0, 0
-
-    def _bytes(self, path: Path, end: int) -> bytes:
-        try:
-            found = read_back(path, self._offset)
-        except FileNotFoundError:  # compressed meanwhile
-            with open_segment(path) as file:
-                file.seek(self._offset)
-                return file.read(end - self._offset)
-        self.reads_device &= found.past_cache
-        return found.data[: end - self._offset]
 
     def _check(self, lines: list[bytes]) -> None:
         """The one check that everything rests on: each record names its number and the hash of the one before it."""
@@ -126,7 +145,10 @@ class Follower:
                 message = f"Record {seq} is not one that follows the record before it"
                 raise RefusedError("chain_broken", self._segment, self._line + number + 1, message)
             prev = chain_hash(line)
-        self.store.append(leaf_hashes(lines))
+        leaves = leaf_hashes(lines)
+        if leaf_hashes(lines) != leaves:  # one flipped bit in memory ended a log of certificates for good
+            raise OSError(errno.EIO, "the same bytes gave two hashes: this machine's memory is not to be trusted")
+        self.store.append(leaves)
         self._prev = prev
         self._line += len(lines)
 
@@ -141,6 +163,7 @@ class Follower:
                     break
                 self._offset = sum(map(len, lines))
                 self._prev = chain_hash(lines[-1][:-1])
+                self._last_leaf = leaf_hash(lines[-1][:-1])
                 return
         message = f"{head.size} records were signed, and the last of them is not there: put back to an older state?"
         raise RefusedError("stream_cut", self._segment, 0, message)

@@ -21,11 +21,11 @@ from authz.audit.lock import StreamLock
 from authz.audit.node_key import open_node_key
 from authz.audit.rollup_record import AUDITOR, ROLLUP
 from authz.audit.segment import ledger_event
-from authz.audit.status import AUDITOR_NAME, Alarm, AuditorStatus, read_status, write_status
+from authz.audit.status import AUDITOR_NAME, AuditorStatus, read_status, write_status
 from authz.audit.successors import newest_successor
 from authz.audit.writer import LedgerWriter
 from authz.config import AuditSettings
-from authz.core import AuthzError, Clock, OverloadedError
+from authz.core import AuthzError, Clock
 from authz.tlog import Signer
 
 ROUND_SECONDS: Final = 1.0
@@ -89,13 +89,11 @@ class AuditorProcess:
 
     async def round(self) -> None:
         """Sign what is durable, roll it up, sign that; then look at a little of what was signed before."""
-        new = await self._in_thread(self._auditor.round)
-        new += await self._in_thread(self._auditor.scrub)
-        await self._tell(new)
-        await self._in_thread(partial(self._auditor.round, [self._auditor.own]))
-        node = await self._in_thread(self._auditor.node_note)
-        if node is not None:
-            self._anchoring.published(*node)
+        await self._in_thread(self._auditor.round)
+        await self._in_thread(self._auditor.scrub)
+        await self._tell()
+        await self._in_thread(self._auditor.round_of_own)
+        await self._announce()
         await self._keep_small()
         await self._in_thread(self._write_status)
 
@@ -103,15 +101,19 @@ class AuditorProcess:
         """Sign what came last, the end of the auditor's own stream too, and let go of everything."""
         await self.round()
         await self._writer.close()
-        await self._in_thread(partial(self._auditor.round, [self._auditor.own]))
-        node = await self._in_thread(self._auditor.node_note)
-        if node is not None:
-            self._anchoring.published(*node)
+        await self._in_thread(self._auditor.round_of_own)
+        await self._announce()
         await self._anchoring.close()
         await self._in_thread(self._write_status)
+        await self._in_thread(self._auditor.close)
         await self._in_thread(self._store.close)
         self._thread.shutdown()
         self._lock.release()
+
+    async def _announce(self) -> None:
+        node = await self._in_thread(self._auditor.node_note)
+        if node is not None:
+            self._anchoring.published(*node)
 
     def _open(self) -> str:
         directory = self._state / AUDITOR_NAME
@@ -125,21 +127,20 @@ class AuditorProcess:
         self._compressor = Compressor(self._audit)
         return own
 
-    async def _tell(self, alarms: list[Alarm]) -> None:
+    async def _tell(self) -> None:
         """What the auditor itself has to record: alarms, and the roll-up when some stream was signed further."""
-        rollup = self._auditor.rollup()
-        events = [
-            ledger_event("audit.refused" if alarm.kind in _REFUSALS else "audit.damaged", alarm) for alarm in alarms
-        ]
+        rollup, alarms = self._auditor.rollup(), self._auditor.alarms.unrecorded
+        events = [ledger_event("audit.refused" if alarm.refused else "audit.damaged", alarm) for alarm in alarms]
         if rollup != self._rolled_up and rollup.streams:
             events.append(ledger_event(ROLLUP, rollup))
         try:
             await self._writer.record_all(events)
-        except (AuthzError, OverloadedError) as error:
+        except AuthzError as error:
             self._trouble = f"its own stream takes no records: {error}"
             _log.error("auditor_not_recorded", error=str(error))
-        else:
-            self._rolled_up, self._trouble = rollup, None
+            return
+        self._rolled_up, self._trouble = rollup, None
+        await self._in_thread(partial(self._auditor.alarms.keep, alarms))
 
     async def _pause(self) -> None:
         """Until the next round is due: after a second, or when enough records wait."""
@@ -178,7 +179,7 @@ class AuditorProcess:
             vkey=self._signer.vkey,
             reads_device=reads_device,
             streams=streams,
-            alarms=self._auditor.alarms,
+            alarms=self._auditor.alarms.standing,
             trouble=self._trouble,
             scrub=self._auditor.scrubbed,
             outward=msgspec.to_builtins(self._anchoring.status()),
@@ -190,6 +191,3 @@ class AuditorProcess:
 
     async def _in_thread(self, work: Callable[[], _Result]) -> _Result:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
-
-
-_REFUSALS: Final = frozenset(("stream_cut", "stream_missing", "root_mismatch"))

@@ -1,8 +1,10 @@
 """The slow re-reading of what was signed: disks forget, and somebody may have been at the files since."""
 
+import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from authz.audit.auditor.following import RefusedError
 from authz.audit.auditor.signed import Head
@@ -17,6 +19,14 @@ from authz.tlog import TILE_WIDTH, TileReader, TlogError, leaf_hashes, tree_root
 _BLOCK_BYTES: Final = 1 << 18
 
 
+class Scrubbed(NamedTuple):
+    """What one step found wrong in a stream. `done`: it was the last step of a pass over that stream."""
+
+    stream: str
+    found: list[RefusedError]
+    done: bool
+
+
 class Scrubber:
     """Goes round and round the signed records of all streams, a little at each call, as cheap as reading them.
 
@@ -29,13 +39,14 @@ class Scrubber:
         self._steps: Iterator[list[RefusedError]] = iter(())
         self._stream = ""
 
-    def step(self, heads: dict[str, Head]) -> tuple[str, list[RefusedError]]:
-        """Look at about a quarter of a mebibyte; returns the stream it belongs to and what is wrong there."""
+    def step(self, heads: dict[str, Head]) -> Scrubbed:
+        """Look at about a quarter of a mebibyte."""
         found = next(self._steps, None)
-        if found is None:
-            self._next_stream(heads)
-            return self._stream, []
-        return self._stream, found
+        if found is not None:
+            return Scrubbed(self._stream, found, done=False)
+        done = Scrubbed(self._stream, [], done=True)
+        self._next_stream(heads)
+        return done
 
     def _next_stream(self, heads: dict[str, Head]) -> None:
         after = sorted(name for name in heads if name > self._stream)
@@ -62,6 +73,7 @@ class Scrubber:
         for extent in found:
             self.status = ScrubStatus(stream, extent.path.name, self.status.rounds)
             try:
+                _forget(extent.path)
                 yield from self._segment(extent, head.size, tree)
             except FileNotFoundError:  # pruned meanwhile
                 continue
@@ -99,3 +111,9 @@ class Scrubber:
         opening = after[0].opening
         follows = opening is not None and opening.previous_segment == extent.path.name
         return first_seq(after[0].path.name) - 1 if follows else 0
+
+
+def _forget(path: Path) -> None:
+    """Have the page cache let go of a raw segment, so that it is the disk that is looked at."""
+    with suppress(FileNotFoundError), path.open("rb", buffering=0) as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)

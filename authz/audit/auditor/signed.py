@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import msgspec
+
 from authz.audit.status import Alarm
 from authz.core import AuthzError
 
@@ -25,7 +27,7 @@ CREATE TRIGGER IF NOT EXISTS signed_only_grows BEFORE UPDATE ON signed WHEN NEW.
 BEGIN SELECT RAISE(ABORT, 'a signed tree only grows'); END;
 CREATE TABLE IF NOT EXISTS alarms (
     stream TEXT NOT NULL, kind TEXT NOT NULL, segment TEXT NOT NULL, line INTEGER NOT NULL, message TEXT NOT NULL,
-    found_at TEXT NOT NULL, PRIMARY KEY (stream, kind, segment, line)
+    found_at TEXT NOT NULL, refused INTEGER NOT NULL, PRIMARY KEY (stream, kind, segment, line, refused)
 ) STRICT;
 """
 
@@ -77,17 +79,18 @@ class SignedStore:
 
     def alarms(self) -> tuple[Alarm, ...]:
         """The alarms that stand."""
-        return tuple(Alarm(*row) for row in self._all("SELECT * FROM alarms ORDER BY found_at, stream, segment"))
+        rows = self._all("SELECT * FROM alarms ORDER BY found_at, stream, segment")
+        return tuple(Alarm(*row[:6], refused=bool(row[6])) for row in rows)
 
     def raise_alarms(self, alarms: Iterable[Alarm]) -> None:
         """Remember alarms, so that each is raised once."""
-        rows = [(one.stream, one.kind, one.segment, one.line, one.message, one.found_at) for one in alarms]
-        self._change("INSERT OR IGNORE INTO alarms VALUES (?, ?, ?, ?, ?, ?)", rows)
+        rows = [msgspec.structs.astuple(one) for one in alarms]
+        self._change("INSERT OR IGNORE INTO alarms VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
     def lift_alarms(self, alarms: Iterable[Alarm]) -> None:
         """Forget alarms whose reason is gone."""
-        rows = [(one.stream, one.kind, one.segment, one.line) for one in alarms]
-        self._change("DELETE FROM alarms WHERE stream = ? AND kind = ? AND segment = ? AND line = ?", rows)
+        statement = "DELETE FROM alarms WHERE stream = ? AND kind = ? AND segment = ? AND line = ? AND refused = ?"
+        self._change(statement, [one.place for one in alarms])
 
     def close(self) -> None:
         """Let go of the file."""

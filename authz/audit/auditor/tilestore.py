@@ -87,6 +87,14 @@ class TileStore:
         """Root of the tree as it stands."""
         return self._tree.root()
 
+    def last_leaf(self, edge: Callable[[int], list[bytes]]) -> bytes:
+        """The hash of the last leaf as it was signed; `edge` as in `at`. Raises OSError."""
+        index = self.size - 1
+        try:
+            return self.reader().subtree_root(0, index)
+        except TlogError:  # its tile is a partial one that a power cut took, and the root was made of these records
+            return edge(index)[-1]
+
     def write(self) -> None:
         """Put what is not on disk yet there. Raises OSError."""
         directories: set[Path] = set()
