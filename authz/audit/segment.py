@@ -141,7 +141,9 @@ def set_aside(directory: Path, name: str) -> str:
 def stream_directory(directory: Path, stream: str) -> Path:
     """The directory of a stream. Raises ConfigurationError for a name that cannot be one."""
     if not _STREAM.fullmatch(stream) or stream in {"audit", "tiles"}:
-        raise ConfigurationError(f"audit stream {stream!r}: use a-z, 0-9, '_', '.', '-', at most 64, not 'audit', 'tiles'")
+        raise ConfigurationError(
+            f"audit stream {stream!r}: use a-z, 0-9, '_', '.', '-', at most 64, not 'audit', 'tiles'"
+        )
     return directory / stream
 
 

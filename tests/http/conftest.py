@@ -101,7 +101,14 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
         settings = load(
             None,
             {},
-            {"dev": True, "state": str(state), "listen": "127.0.0.1:0", "admin_listen": "127.0.0.1:0", "audit.auditor": "off", **flags},
+            {
+                "dev": True,
+                "state": str(state),
+                "listen": "127.0.0.1:0",
+                "admin_listen": "127.0.0.1:0",
+                "audit.auditor": "off",
+                **flags,
+            },
         )
         pdp = await Pdp.start(settings)
         closing.append(lambda: pdp.close("test"))

@@ -80,7 +80,7 @@ class SignedStore:
     def alarms(self) -> tuple[Alarm, ...]:
         """The alarms that stand."""
         rows = self._all("SELECT * FROM alarms ORDER BY found_at, stream, segment")
-        return tuple(Alarm(*row[:6], refused=bool(row[6])) for row in rows)
+        return tuple(msgspec.convert(row, Alarm, strict=False) for row in map(_named, rows))
 
     def raise_alarms(self, alarms: Iterable[Alarm]) -> None:
         """Remember alarms, so that each is raised once."""
@@ -121,3 +121,7 @@ class SignedStore:
 
     def _unsafe(self, error: Exception) -> SigningUnsafeError:
         return SigningUnsafeError(f"{self._path}: {error}")
+
+
+def _named(row: tuple[Any, ...]) -> dict[str, Any]:
+    return dict(zip(Alarm.__struct_fields__, row, strict=True))
