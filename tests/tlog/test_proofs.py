@@ -185,6 +185,17 @@ def test_the_corner_cases_of_consistency(case: tuple[int, int, list[bytes], byte
         verify_consistency(*case)
 
 
+def test_a_proof_of_another_length_is_called_that() -> None:
+    """Too long or too short, whatever it would lead to."""
+    inclusion, consistency = inclusion_proof(5, 8, TREE), consistency_proof(6, 8, TREE)
+    for cut, message in ((slice(-1), "too short"), (slice(None), "too long")):
+        more = [bytes(32)] if message == "too long" else []
+        with pytest.raises(ProofError, match=f"the inclusion proof is {message}"):
+            verify_inclusion(5, 8, hashes(SMALL)[5], inclusion[cut] + more, mth(hashes(SMALL)[:8]))
+        with pytest.raises(ProofError, match=f"the consistency proof is {message}"):
+            verify_consistency(6, 8, consistency[cut] + more, mth(hashes(SMALL)[:6]), mth(hashes(SMALL)[:8]))
+
+
 @pytest.mark.parametrize(
     "ask",
     [
