@@ -1,5 +1,6 @@
 """What signed checkpoints add to verification, and that an honest ledger is never called damaged."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from authz.audit.prune_record import PrunedSegment, pruned
 from authz.audit.segment import segment_names
 from authz.audit.succession import begin_successor
 from authz.core import Event
-from authz.tlog import CompactRange, write_base64
+from authz.tlog import CompactRange, read_checkpoint, split_note, write_base64
 from tests.properties import many
 
 from . import attacks
@@ -148,9 +149,29 @@ def test_a_pruned_stream_is_held_to_its_checkpoints_from_the_prune_record_on(sce
 
 
 def test_the_oldest_segment_gone_without_a_prune_record_is_damage(scene: Scene) -> None:
-    """As is one more than the record says."""
+    """The records after it are not counted as covered: nobody knows where they stand in the tree."""
     (scene.stream / FIRST).unlink()
-    assert _kinds(verify(scene.state)) == [(STREAM, "segment_missing")]
+    found = verify(scene.state)
+    assert [(issue.kind, issue.segment, issue.line) for issue in found.issues] == [("segment_missing", SECOND, 1)]
+    assert (found.streams[1].covered_seq, found.streams[1].complete) == (0, False)
+
+
+def test_a_segment_more_than_the_prune_record_says_is_damage(scene: Scene) -> None:
+    """At the front, and behind a front that is rightly gone."""
+    attacks.grow(scene.state, 1000, 1300)
+    attacks.grow(scene.state, 1300, 1600)
+    begins = json.loads((scene.stream / SECOND).read_bytes().split(b"\n")[0])["ts"]
+    [done] = prune(scene.audit, PruneRequest(before=begins, archive=None, streams=[STREAM]))
+    names = segment_names(scene.stream)
+    assert (done.segments, len(names)) == ((FIRST,), 3)
+    (scene.stream / names[1]).unlink()
+    behind = verify(scene.state)
+    assert [(issue.kind, issue.segment) for issue in behind.issues] == [("segment_missing", names[2])]
+    (scene.stream / names[0]).unlink()
+    front = verify(scene.state)
+    assert [(issue.kind, issue.segment) for issue in front.issues] == [("segment_missing", names[2])]
+    assert (STREAM, "pruned") in _notes(behind)
+    assert (STREAM, "pruned") not in _notes(front)
 
 
 def test_a_prune_record_that_lies_about_the_tree_is_found(scene: Scene) -> None:
@@ -188,6 +209,31 @@ def test_a_vanished_stream_is_found_by_the_roll_up(tmp_path: Path) -> None:
     found = verify(state)
     assert _kinds(found) == [("other", "stream_missing")]
     assert found.issues[0].message == "There is no such stream, but the node's roll-up speaks of 44 records"
+
+
+def test_a_vanished_stream_is_found_by_its_checkpoint(tmp_path: Path) -> None:
+    """Where no roll-up speaks of it yet."""
+    state = make_ledger(tmp_path / "state")
+    append(state / "audit", "worker-7", [accessed(1)])
+    publish(state, "worker-7")
+    shutil.rmtree(state / "audit" / "worker-7")
+    found = verify(state)
+    assert _kinds(found) == [("worker-7", "stream_missing")]
+    assert found.issues[0].message == "There is no such stream, but its checkpoint is there"
+
+
+def test_a_roll_up_that_is_not_signed_yet_covers_nothing(scene: Scene) -> None:
+    """It is held against the stream all the same."""
+    older = (scene.tiles / STREAM / "checkpoint").read_bytes()
+    append(scene.audit, STREAM, [accessed(number) for number in range(98)])
+    publish(scene.state, STREAM)
+    head = read_checkpoint(split_note((scene.tiles / STREAM / "checkpoint").read_bytes())[0])
+    (scene.tiles / STREAM / "checkpoint").write_bytes(older)
+    _roll_up(scene.state, (head.size, write_base64(head.root)))
+    found = verify(scene.state)
+    assert (found.issues, found.streams[1].last_seq, found.streams[1].covered_seq) == ((), 1100, 1000)
+    _roll_up(scene.state, (1200, write_base64(head.root)))
+    assert _kinds(verify(scene.state)) == [(STREAM, "stream_cut")]
 
 
 def test_a_checkpoint_that_was_taken_away_is_found_by_the_roll_up(scene: Scene) -> None:
@@ -312,6 +358,24 @@ def test_a_damaged_tile_is_no_damage_of_the_records(scene: Scene, tile: str) -> 
     path.unlink()
     path.mkdir()
     assert _notes(verify(scene.state)) == [(STREAM, "tile_damaged")]
+
+
+def test_damaged_tiles_hide_no_changed_record(scene: Scene) -> None:
+    """After records that are as they were signed, the tiles that follow are compared again."""
+    path = scene.tiles / STREAM / "tile/0/000"
+    path.write_bytes(bytes(len(path.read_bytes())))
+    attacks.edited_and_rehashed(scene)
+    found = verify(scene.state)
+    assert [(issue.segment, issue.line) for issue in found.issues if issue.kind == "record_changed"] == [(SECOND, 250)]
+    assert _notes(found) == [(STREAM, "tile_damaged"), (STREAM, "uncovered")]
+
+
+def test_what_a_forger_signed_is_not_taken_for_agreement(scene: Scene) -> None:
+    """The roll-ups agree with the forged records; the checkpoint from elsewhere says nothing of the kind."""
+    attacks.rewritten_with_the_real_key(scene)
+    [message] = [issue.message for issue in _all(scene).issues if issue.stream == STREAM]
+    kept = f"the checkpoint kept elsewhere ({scene.kept[0]})"
+    assert message == f"Records up to 1000 are not those that {kept} is of: one or more were changed"
 
 
 def test_records_that_moved_are_named_once(scene: Scene) -> None:
