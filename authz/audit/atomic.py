@@ -1,6 +1,7 @@
 """Small files that others read while they are replaced: the old content or the new, never a part of either."""
 
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,15 +20,26 @@ class Shelf:
 
     def put(self, path: Path, data: bytes, *, durable: bool) -> None:
         """The file holds `data`; if `durable`, its content is on the device under whatever name the directory has."""
-        draft = path.with_name(f".{path.name}.new")
-        fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        if durable:
+            self.put_all({path: data})
+            return
+        draft, fd = self._draft(path, data)
+        os.close(fd)
+        draft.replace(path)
+
+    def put_all(self, files: Mapping[Path, bytes]) -> None:
+        """Each of them durable as with `put`. All are written before the first is waited for: one wait does for most."""
+        drafts: list[tuple[Path, int]] = []
         try:
-            self._write(fd, data)
-            if durable:
+            for path, data in files.items():
+                drafts.append(self._draft(path, data))
+            for _, fd in drafts:
                 os.fsync(fd)
         finally:
-            os.close(fd)
-        draft.replace(path)
+            for _, fd in drafts:
+                os.close(fd)
+        for (draft, _), path in zip(drafts, files, strict=True):
+            draft.replace(path)
 
     def make_directory(self, path: Path, *, durable: bool) -> None:
         """The directory, and those above it, for their owner only."""
@@ -51,6 +63,16 @@ class Shelf:
             os.fsync(fd)
         finally:
             os.close(fd)
+
+    def _draft(self, path: Path, data: bytes) -> tuple[Path, int]:
+        draft = path.with_name(f".{path.name}.new")
+        fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            self._write(fd, data)
+        except BaseException:
+            os.close(fd)
+            raise
+        return draft, fd
 
     def _write(self, fd: int, data: bytes) -> None:
         rest = memoryview(data)
