@@ -1,7 +1,8 @@
 """The whole path against bare aiohttp: throughput, latency, CPU per decision, start-up time, memory.
 
 Each server is driven alone, by the same generator, with 64 connections, in turns; the figures are medians of the
-rounds. `python -m tests.bench.decision_bench [ROUNDS] [SECONDS]`
+rounds. One sidecar runs with its auditor, which reads back, checks and signs beside it, and one without.
+`python -m tests.bench.decision_bench [ROUNDS] [SECONDS]`
 """
 
 import os
@@ -15,6 +16,8 @@ from typing import Any
 
 import msgspec
 
+from authz import audit
+
 _CONNECTIONS = "64"
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -22,8 +25,10 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 class Target:
     """A running server and the request it is driven with."""
 
-    def __init__(self, name: str, process: "subprocess.Popen[str]", port: int, request: bytes) -> None:
-        self.name, self.process, self.port, self.request = name, process, port, request
+    def __init__(
+        self, name: str, process: "subprocess.Popen[str]", port: int, request: bytes, state: str | None = None
+    ) -> None:
+        self.name, self.process, self.port, self.request, self.state = name, process, port, request, state
         self.rounds: list[dict[str, Any]] = []
 
     def drive(self, seconds: str) -> None:
@@ -34,11 +39,17 @@ class Target:
             subprocess.run(command, input=self.request, capture_output=True, check=True).stdout
         )
         cpu = _cpu_seconds(self.process.pid) - before
-        self.rounds.append({**report, "cpu_us": cpu / report["requests"] * 1e6})
+        self.rounds.append({**report, "cpu_us": cpu / report["requests"] * 1e6, "lag_records": _lag(self.state)})
 
     def median(self, figure: str) -> float:
         """The median of one figure over the rounds."""
         return float(statistics.median(each[figure] for each in self.rounds))
+
+
+def _lag(state: str | None) -> int:
+    """How many records that are durable no checkpoint covered, when the load ended."""
+    status = audit.read_status(Path(state)) if state is not None else None
+    return sum(each.lag_records for each in status.streams) if status is not None else 0
 
 
 def _cpu_seconds(pid: int) -> float:
@@ -59,11 +70,12 @@ def _bare(kind: str) -> Target:
     return Target(f"bare {kind}", process, port, b"GET /memory HTTP/1.1\r\nHost: api.example\r\n\r\n")
 
 
-def _sidecar(state: str) -> tuple["subprocess.Popen[str]", int, float]:
+def _sidecar(state: str, auditor: str = "child") -> tuple["subprocess.Popen[str]", int, float]:
     started = time.perf_counter()
     command = [sys.executable, "-m", "authz", "serve", "--dev", "--state", state]
     command += ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    environment = {**os.environ, "AUTHZ_AUDIT__AUDITOR": auditor}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
     assert process.stdout is not None
     places = msgspec.json.decode(process.stdout.readline())["listening"]
     return process, int(places["decision"].rpartition(":")[2]), time.perf_counter() - started
@@ -84,10 +96,12 @@ def _requests(state: str) -> dict[str, bytes]:
 def main() -> None:
     """Run and print."""
     rounds, seconds = int((sys.argv[1:2] or ["3"])[0]), (sys.argv[2:3] or ["3"])[0]
-    with tempfile.TemporaryDirectory() as state:
+    with tempfile.TemporaryDirectory() as state, tempfile.TemporaryDirectory() as unsigned:
         process, port, start_seconds = _sidecar(state)
         targets = [_bare("application"), _bare("server")]
-        targets += [Target(name, process, port, request) for name, request in _requests(state).items()]
+        targets += [Target(name, process, port, request, state) for name, request in _requests(state).items()]
+        other, other_port, _ = _sidecar(unsigned, "off")
+        targets.append(Target("check/envoy, no auditor", other, other_port, _requests(unsigned)["check/envoy"]))
         idle_mib = _resident_mib(process.pid)
         try:
             for _ in range(rounds):
@@ -114,6 +128,7 @@ def _print(targets: list[Target], start_seconds: float, idle_mib: float, loaded_
             "cpu_us_over_bare_application": round(target.median("cpu_us") - bare.median("cpu_us"), 1),
             "p50_ms": target.median("p50_ms"),
             "p99_ms": target.median("p99_ms"),
+            "lag_records": target.median("lag_records"),
             "statuses": target.rounds[-1]["statuses"],
         }
     print(msgspec.json.format(msgspec.json.encode(figures)).decode())
@@ -122,6 +137,9 @@ def _print(targets: list[Target], start_seconds: float, idle_mib: float, loaded_
             f"{target.name}: {target.median('per_second'):,.0f}/s, {figures[target.name]['ratio_to_bare_application']} "
             f"of bare aiohttp, {figures[target.name]['cpu_us_over_bare_application']} us CPU over it"
         )
+    signed, unsigned = targets[2], targets[-1]
+    ratio = signed.median("per_second") / unsigned.median("per_second")
+    print(f"with its auditor {ratio:.2f} of the throughput without; lag {signed.median('lag_records'):,.0f} records")
 
 
 if __name__ == "__main__":
