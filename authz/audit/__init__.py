@@ -14,9 +14,18 @@ from authz.audit.files import Files
 from authz.audit.filters import FILTER_NAMES, Pseudonyms
 from authz.audit.findings import Coverage, Issue, StreamReport, TrustedKeys, Verification
 from authz.audit.hold import Hold, add_hold, holds, lift_hold
+from authz.audit.key_history import NodeKey, node_keys
+from authz.audit.key_rotation import KeyChange, rotate_key
 from authz.audit.limits import WriterLimits
-from authz.audit.location import LedgerDamagedError, LedgerUnreadableError, NoSuchEventError, audit_directory
+from authz.audit.location import (
+    LedgerDamagedError,
+    LedgerUnreadableError,
+    NoSuchEventError,
+    audit_directory,
+    state_directory,
+)
 from authz.audit.moment import duration
+from authz.audit.new_key import KeyExistsError, new_node_key
 from authz.audit.prune import PrunedStream, PruneRequest, prune
 from authz.audit.published import public_keys
 from authz.audit.query import find_event, get_audit_events
@@ -54,10 +63,13 @@ __all__ = [
     "Hold",
     "InvalidEventError",
     "Issue",
+    "KeyChange",
+    "KeyExistsError",
     "LedgerDamagedError",
     "LedgerUnreadableError",
     "LedgerWriter",
     "NoSuchEventError",
+    "NodeKey",
     "NotCoveredError",
     "NotServedError",
     "NothingToShowError",
@@ -92,7 +104,9 @@ __all__ = [
     "get_audit_events",
     "holds",
     "lift_hold",
+    "new_node_key",
     "newest_successor",
+    "node_keys",
     "prove",
     "prune",
     "public_keys",
@@ -100,7 +114,9 @@ __all__ = [
     "read_status",
     "read_witness_keys",
     "retention_limit",
+    "rotate_key",
     "served",
+    "state_directory",
     "stream_summaries",
     "verify",
     "verify_audit_integrity",

@@ -29,12 +29,17 @@ class NoSuchEventError(AuthzError):
     code = "audit_no_such_event"
 
 
+def state_directory(state: Path | str | None = None) -> Path:
+    """The state directory that is meant: by default that of AUTHZ_STATE, else `.state`."""
+    return Path(os.environ.get("AUTHZ_STATE") or DEFAULT_STATE) if state is None else Path(state)
+
+
 def audit_directory(state: Path | str | None = None) -> Path:
     """The audit directory of a state directory, by default that of AUTHZ_STATE, else of `.state`.
 
     Raises LedgerUnreadableError when there is none.
     """
-    root = Path(os.environ.get("AUTHZ_STATE") or DEFAULT_STATE) if state is None else Path(state)
+    root = state_directory(state)
     found = root.resolve() / "audit"
     if not found.is_dir():
         raise LedgerUnreadableError(f"{root}: there is no ledger in it")
@@ -47,7 +52,7 @@ def stream_directories(path: Path | str | None = None) -> list[Path]:
     Without a path: the state directory that AUTHZ_STATE names, else `.state`. Raises LedgerUnreadableError when
     there is no stream.
     """
-    root = Path(os.environ.get("AUTHZ_STATE") or DEFAULT_STATE) if path is None else Path(path)
+    root = state_directory(path)
     try:
         found = [root.resolve()] if _is_stream(root) else _streams_in(root)
     except OSError as error:

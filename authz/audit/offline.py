@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -32,25 +32,34 @@ def command_streams(audit: Path) -> list[Path]:
     return [audit / name for name in names if (audit / name).is_dir()]
 
 
-def record_offline(audit: Path, events: Sequence[Event], stream: str | None = None) -> None:
+def record_offline(
+    audit: Path, events: Sequence[Event], stream: str | None = None, unless: Callable[[], bool] = lambda: False
+) -> None:
     """Make events durable in the stream of commands in force, or in another. Not from within an event loop.
 
+    `unless`: asked when the stream is open, so that all that counts of it is settled; True: record nothing.
     Raises AuditUnavailableError when they cannot be, or another command is writing there; ConfigurationError when
     the ledger belongs to another user, who could then not read what this one writes.
     """
+    check_owner(audit)
+    if stream is None:
+        stream = newest_successor(audit, CLI_STREAM)
+    asyncio.run(_record(audit, events, stream, unless))
+
+
+def check_owner(audit: Path) -> None:
+    """Raises ConfigurationError when this ledger belongs to another user than the one who runs this."""
     owner = audit.stat().st_uid
     if owner != os.geteuid():
         raise ConfigurationError(f"{audit} belongs to the user with id {owner}: run this as that user")
-    if stream is None:
-        stream = newest_successor(audit, CLI_STREAM)
-    asyncio.run(_record(audit, events, stream))
 
 
-async def _record(audit: Path, events: Sequence[Event], stream: str) -> None:
+async def _record(audit: Path, events: Sequence[Event], stream: str, unless: Callable[[], bool]) -> None:
     writer = LedgerWriter(audit, stream, clock=_SystemClock())
     await writer.open()
     try:
-        await writer.record_all(events)
+        if not unless():
+            await writer.record_all(events)
     finally:
         await writer.close("done")
 

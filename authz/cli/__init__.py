@@ -15,6 +15,7 @@ from authz.cli.audit_verify import verify_command
 from authz.cli.audit_witness import witness
 from authz.cli.check import check
 from authz.cli.config import config
+from authz.cli.keys import keys
 from authz.cli.policy import policy
 from authz.cli.serve import serve
 from authz.cli.token import token
@@ -29,7 +30,7 @@ def program() -> None:
     """An authorization decision point for API gateways."""
 
 
-for command in (serve, check, token, audit, policy, config):
+for command in (serve, check, token, audit, policy, keys, config):
     program.add_command(command)
 for command in (
     verify_command,
