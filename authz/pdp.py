@@ -30,6 +30,7 @@ from authz.core import (
     TokenRefusal,
 )
 from authz.engine import ActivePolicy, Counts, EmbeddedPolicy
+from authz.gateways import PLUGINS
 from authz.ids import IdSource
 from authz.metrics import (
     AUDIT_PENDING,
@@ -121,7 +122,7 @@ class Pdp:
         pseudonyms = await asyncio.to_thread(_pseudonyms, settings, state)
         counts = Counts()
         policy, source = await asyncio.to_thread(_policy, settings, counts)
-        meter = DecisionMeter({"/access/v1/evaluation": ("POST",)})
+        meter = DecisionMeter(dict.fromkeys(("/access/v1/evaluation", *PLUGINS), ("POST",)))
         meter.bind(policy.catalogue, policy.revision)
         verifier = identity.Verifier(_issuers(settings, state), pseudonyms, clock, state / "jwks")
         stream = await asyncio.to_thread(audit.newest_successor, state / "audit", _STREAM)

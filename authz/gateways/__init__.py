@@ -1,13 +1,17 @@
 """Gateway dialects: each reads a request into an AccessRequest and writes a Decision into a Reply. No HTTP library."""
 
-from authz.gateways import apisix, caddy, envoy, haproxy, ingress_nginx, nginx, traefik
-from authz.gateways.replies import printable, problem, refusal, write_observed
+from authz.gateways import apisix, apisix_opa, caddy, envoy, haproxy, ingress_nginx, kong, nginx, traefik
+from authz.gateways.plugins import Plugin
+from authz.gateways.replies import printable, problem, refusal, write, write_observed
 from authz.gateways.wire import Dialect, Headers, Reply, RequestHead, bearer_token, provenance
 
 _SPOKEN = (envoy, nginx, ingress_nginx, traefik, caddy, haproxy, apisix)
 
 DIALECTS: dict[str, Dialect] = {f"/check/{each.DIALECT.name}": each.DIALECT for each in _SPOKEN}
 """Route prefix -> dialect. One route and one fixed header set each; there is no auto-detection."""
+
+PLUGINS: dict[str, Plugin] = {"/v1/data/authz/kong": kong.PLUGIN, "/v1/data/authz/apisix": apisix_opa.PLUGIN}
+"""Route -> OPA plugin."""
 
 _BEFORE_A_PATH = tuple(prefix for prefix, dialect in DIALECTS.items() if dialect.path_follows)
 
@@ -22,8 +26,10 @@ def dialect_prefix(path: str) -> str | None:
 
 __all__ = [
     "DIALECTS",
+    "PLUGINS",
     "Dialect",
     "Headers",
+    "Plugin",
     "Reply",
     "RequestHead",
     "bearer_token",
@@ -32,5 +38,6 @@ __all__ = [
     "problem",
     "provenance",
     "refusal",
+    "write",
     "write_observed",
 ]

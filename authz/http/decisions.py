@@ -18,7 +18,17 @@ from authz.core import (
     read_evaluation,
     write_decision,
 )
-from authz.gateways import DIALECTS, Reply, RequestHead, dialect_prefix, problem, provenance, write_observed
+from authz.gateways import (
+    DIALECTS,
+    PLUGINS,
+    Reply,
+    RequestHead,
+    dialect_prefix,
+    problem,
+    provenance,
+    write,
+    write_observed,
+)
 from authz.http.answers import read_body, refused, response, shown
 from authz.http.callers import Callers, KnownCaller
 from authz.http.errors import CallerForbiddenError, MethodNotSupportedError, NotFoundError
@@ -43,6 +53,7 @@ class DecisionListener:
         self._log = structlog.get_logger("authz.decisions").bind()
         self._exact: dict[str, Callable[[RequestHead, web.BaseRequest], Awaitable[Answer]]] = {
             "/access/v1/evaluation": self._evaluation,
+            **dict.fromkeys(PLUGINS, self._plugin),
         }
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -74,9 +85,18 @@ class DecisionListener:
         reply = write_observed(decision) if known.caller.observes else dialect.write(head, decision)
         return Answer(reply, decision, asked.action.name)
 
+    async def _plugin(self, head: RequestHead, request: web.BaseRequest) -> Answer:
+        path = head.target.partition("?")[0]
+        _only_post(head)
+        # The user's token is in the body; an `Authorization` of the call itself can only be the caller's.
+        known, _ = self._callers.identify(request, path)
+        asked = PLUGINS[path].read(await read_body(request), known.caller)
+        decision = await self._decide(asked)
+        reply = write_observed(decision) if known.caller.observes else write(head, decision)
+        return Answer(PLUGINS[path].wrap(reply), decision, asked.action.name)
+
     async def _evaluation(self, head: RequestHead, request: web.BaseRequest) -> Answer:
-        if head.method != "POST":
-            raise MethodNotSupportedError(f"{head.method} is not supported here; use POST")
+        _only_post(head)
         known, token = self._callers.identify(request, "/access/v1/evaluation")
         explain = _wants_explanation(head, known)
         asked = _asked(await read_body(request), head, known, token)
@@ -104,6 +124,11 @@ class DecisionListener:
                 route=route,
                 seconds=round(seconds, 6),
             )
+
+
+def _only_post(head: RequestHead) -> None:
+    if head.method != "POST":
+        raise MethodNotSupportedError(f"{head.method} is not supported here; use POST")
 
 
 def _asked(body: bytes, head: RequestHead, known: KnownCaller, token: BearerToken | None) -> AccessRequest:

@@ -1,5 +1,7 @@
 """The check routes on the decision listener: each dialect end to end, over a real connection."""
 
+from typing import Any
+
 import pytest
 
 from tests.gateways.questions import EVIL, OWN
@@ -17,6 +19,11 @@ def told(name: str, method: str, path: str) -> dict[str, str]:
     return {**EVIL, **fields}
 
 
+async def decided(running: Running, count: int) -> list[dict[str, Any]]:
+    """The newest decisions in the ledger, newest first, and nothing else that is written there."""
+    return [event for event in await running.events(limit=count + 50) if "dialect" in event][:count]
+
+
 @DIALECT
 async def test_an_allow_is_200_and_names_the_subject(running: Running, name: str) -> None:
     """An allow is 200, empty, with identity; what the client claims of itself in every other way changes nothing."""
@@ -24,7 +31,7 @@ async def test_an_allow_is_200_and_names_the_subject(running: Running, name: str
     answer = await running.send(
         "GET", f"{running.decision}/check/{name}", headers=told(name, "GET", "/memory/42"), token=token
     )
-    event = (await running.events(limit=1))[0]
+    event = (await decided(running, 1))[0]
 
     assert (answer.status, answer.body) == (200, b"")
     assert {field: answer.headers[field] for field in IDENTITY} == {
@@ -55,7 +62,7 @@ async def test_denials_have_the_status_of_their_reason(running: Running, name: s
         await running.send("GET", url, headers=told(name, "GET", "/memory/..%2fadmin/config"), token=token),
         await running.send("GET", url, headers=told(name, "BREW", "/memory"), token=token),
     ]
-    events = await running.events(limit=4)
+    events = await decided(running, 4)
 
     assert [(answer.status, event["reason"]) for answer, event in zip(answers, reversed(events), strict=True)] == [
         (401, "token_missing"),
@@ -90,7 +97,7 @@ async def test_two_authorization_headers_are_a_denial(running: Running, name: st
     answer = await running.raw(f"{sent}Connection: close\r\n\r\n".encode())
 
     assert answer.startswith(b"HTTP/1.1 401 ")
-    assert (await running.events(limit=1))[0]["reason"] == "token_malformed"
+    assert (await decided(running, 1))[0]["reason"] == "token_malformed"
 
 
 @DIALECT
@@ -112,7 +119,7 @@ async def test_an_observing_caller_is_never_blocked_and_its_decisions_say_so(sta
     token = observed.token("alice", "user_basic")
     allowed = await observed.send("GET", url, headers=told(name, "GET", "/memory"), token=token)
     denied = await observed.send("GET", url, headers=told(name, "PUT", "/admin/config"), token=token)
-    events = await observed.events(limit=2)
+    events = await decided(observed, 2)
 
     assert [(answer.status, answer.body) for answer in (allowed, denied)] == [(200, b""), (200, b"")]
     assert [{field: answer.headers[field] for field in IDENTITY} for answer in (allowed, denied)] == [
@@ -123,3 +130,72 @@ async def test_an_observing_caller_is_never_blocked_and_its_decisions_say_so(sta
         ("deny", "scope_missing", False),
         ("allow", "scope_granted", False),
     ]
+
+
+PLUGIN_ROUTES = {"kong": "/v1/data/authz/kong", "apisix-opa": "/v1/data/authz/apisix"}
+PLUGIN = pytest.mark.parametrize(("name", "route"), PLUGIN_ROUTES.items())
+
+
+def posted(name: str, method: str, path: str, **headers: str) -> dict[str, Any]:
+    """What a plugin posts."""
+    request = {"method": method, "path": path, "host": "api.test", "headers": headers}
+    return {"input": {"request": {"http": request}} if name == "kong" else {"request": request}}
+
+
+@PLUGIN
+async def test_a_plugin_is_answered_in_its_json(running: Running, name: str, route: str) -> None:
+    """Allow and deny are in the JSON, each with the ID of its record; the user's token is taken from the body."""
+    who = {"authorization": f"Bearer {running.token('alice', 'user_basic')}"}
+    url = f"{running.decision}{route}"
+    answers = [
+        await running.send("POST", url, posted(name, "GET", "/memory", **who)),
+        await running.send("POST", url, posted(name, "PUT", "/admin/config", **who)),
+        await running.send("POST", url, posted(name, "GET", "/memory")),
+        await running.send("POST", url, posted(name, "GET", "/memory/a/../b", **who)),
+    ]
+    events = (await decided(running, 4))[::-1]
+
+    assert [(a.status, a.body["result"]["allow"], e["reason"]) for a, e in zip(answers, events, strict=True)] == [
+        (200, True, "scope_granted"),
+        (200, False, "scope_missing"),
+        (200, False, "token_missing"),
+        (200, False, "ambiguous_path"),
+    ]
+    assert [a.body["result"]["headers"]["X-Decision-Id"] for a in answers] == [event["id"] for event in events]
+    assert {event["dialect"] for event in events} == {name}
+    assert who["authorization"][7:] not in running.on_disk()
+
+
+@PLUGIN
+async def test_a_token_beside_a_plugins_body_counts_for_nothing(running: Running, name: str, route: str) -> None:
+    """`Authorization` of the call itself is never the user's: the plugin tells that in the body."""
+    token = running.token("alice", "user_basic")
+    answer = await running.send("POST", f"{running.decision}{route}", posted(name, "GET", "/memory"), token=token)
+
+    assert answer.body["result"]["allow"] is False
+
+
+@PLUGIN
+async def test_a_plugins_call_that_is_none_is_no_allow(running: Running, name: str, route: str) -> None:
+    """Another method, type or body is a refusal without `result`, which both plugins take for trouble."""
+    url = f"{running.decision}{route}"
+    answers = [
+        await running.send("GET", url),
+        await running.send("POST", url, b"{"),
+        await running.send("POST", url, b"{}", headers={"Content-Type": "text/plain"}),
+        await running.send("POST", url, posted(name, "GET", "/memory", **{f"x-{n}": "1" for n in range(100)})),
+    ]
+
+    assert [answer.status for answer in answers] == [405, 400, 400, 400]
+    assert [answer.body.get("result") for answer in answers] == [None] * 4
+
+
+@PLUGIN
+async def test_a_plugin_that_observes_lets_all_pass(start: Start, name: str, route: str) -> None:
+    """For a caller with `observe` the JSON allows, and the record says that it was not enforced."""
+    observed = await start(callers=[{"name": "observer", "via": "loopback", "observe": True}])
+    answer = await observed.send("POST", f"{observed.decision}{route}", posted(name, "PUT", "/admin/config"))
+    event = (await decided(observed, 1))[0]
+
+    assert answer.body["result"]["allow"] is True
+    assert (event["decision"], event["reason"], event["enforced"]) == ("deny", "token_missing", False)
