@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from typing import Final
 
 import structlog
 
@@ -9,6 +10,9 @@ from authz.audit.auditor.following import RefusedError
 from authz.audit.auditor.signed import SignedStore
 from authz.audit.status import Alarm
 from authz.core import Clock
+
+MOST_FOUND: Final = 100
+"""Of one stream, at a time: a human knows enough by then, and file, log and ledger stay small."""
 
 _log = structlog.get_logger("authz.auditor")
 
@@ -47,7 +51,11 @@ class Alarms:
     def found(self, stream: str, errors: Iterable[RefusedError]) -> None:
         """Damage in what was signed before."""
         for error in errors:
-            self._seen.add(self._raise(stream, error, refused=False))
+            place = (stream, error.kind, error.segment, error.line, False)
+            self._seen.add(place)
+            standing = [alarm for alarm in self.standing if alarm.stream == stream and not alarm.refused]
+            if len(standing) < MOST_FOUND or place in {alarm.place for alarm in standing}:
+                self._raise(stream, error, refused=False)
 
     def passed(self, stream: str) -> None:
         """All of a stream was looked at again: what was not found this time is mended."""
@@ -65,13 +73,12 @@ class Alarms:
             self._kept[alarm.place] = alarm
             self._new.pop(alarm.place, None)
 
-    def _raise(self, stream: str, error: RefusedError, *, refused: bool) -> tuple[str, str, str, int, bool]:
+    def _raise(self, stream: str, error: RefusedError, *, refused: bool) -> None:
         at = datetime.fromtimestamp(self._clock.now(), UTC).isoformat(timespec="microseconds")
         alarm = Alarm(stream, error.kind, error.segment, error.line, str(error), at, refused)
         if alarm.place not in self._kept and alarm.place not in self._new:
             self._new[alarm.place] = alarm
             _log.critical("audit_alarm", **{name: getattr(alarm, name) for name in alarm.__struct_fields__})
-        return alarm.place
 
     def _lift(self, alarms: Iterable[Alarm]) -> None:
         lifted = list(alarms)

@@ -116,7 +116,7 @@ class Auditor:
             now = checkpoint_note(self._audit, self.own)
             if now is not None and open_note(now, [key]).text == open_note(note, [key]).text:
                 lines = [one.line for one in open_note(note, [key]).unverified]
-                self._shelf.replace(self._checkpoint_path(self.own), with_cosignatures(now, lines))
+                self._shelf.put(self._checkpoint_path(self.own), with_cosignatures(now, lines), durable=False)
         except (TlogError, OSError) as error:
             _log.warning("cosignature_not_published", error=str(error))
 
@@ -165,7 +165,7 @@ class Auditor:
         now = self._clock.now()
         for stream in streams:
             self._covered_at.setdefault(stream, now)
-            self._read(stream)
+        seen = [stream for stream in streams if self._read(stream)]
         grown = [each for each in self._followers.values() if each.size > self._size(each.stream)]
         grown = [each for each in grown if self._write_tiles(each)]
         steps = {each.stream: (self._heads.get(each.stream), Head(each.size, each.store.root())) for each in grown}
@@ -175,7 +175,7 @@ class Auditor:
             self._unpublished.add(stream)
         for stream in sorted(self._unpublished):
             self._publish(stream)
-        for stream in streams:
+        for stream in seen:
             if self._durable.get(stream) == self._size(stream) and stream not in self._unpublished:
                 self._covered_at[stream] = now
         for follower in grown:
@@ -183,11 +183,14 @@ class Auditor:
             with suppress(OSError):  # a partial tile too many does no harm
                 follower.store.drop_partials(0 if before is None else before.size)
 
-    def _read(self, stream: str) -> None:
-        """Take in what a stream has grown by. What looks wrong is read a second time before it is refused."""
+    def _read(self, stream: str) -> bool:
+        """Take in what a stream has grown by: whether that could be done.
+
+        What looks wrong is read a second time before it is refused.
+        """
         refused = self._refused.get(stream)
         if refused is not None and self._clock.elapsed() < refused[1] + AGAIN_SECONDS:
-            return
+            return False
         try:
             try:
                 self._durable[stream] = self._follow(stream)
@@ -204,6 +207,8 @@ class Auditor:
             self._trouble.pop(stream, None)
             self._refused.pop(stream, None)
             self.alarms.accepted(stream)
+            return True
+        return False
 
     def _follow(self, stream: str) -> int:
         follower = self._followers.get(stream)
@@ -237,7 +242,8 @@ class Auditor:
         note = signer.sign(Checkpoint(signer.name, head.size, head.root).text())
         try:
             self._shelf.make_directory(tiles_directory(self._audit, stream), durable=True)
-            self._shelf.replace(self._checkpoint_path(stream), note)
+            # Not made durable: a power cut may take it, and the next start publishes it again from the memory.
+            self._shelf.put(self._checkpoint_path(stream), note, durable=False)
         except OSError as error:
             self._trouble[stream] = f"its checkpoint cannot be published: {error}"
             _log.error("checkpoint_not_published", stream=stream, error=str(error))

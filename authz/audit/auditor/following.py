@@ -3,7 +3,7 @@
 import errno
 from collections.abc import Iterator
 from functools import partial
-from itertools import islice
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +20,7 @@ from authz.audit.segment import first_seq, segment_name
 from authz.audit.span import SpanReader
 from authz.audit.stored import segment_bytes
 from authz.core import AuthzError
-from authz.tlog import leaf_hash, leaf_hashes
+from authz.tlog import TlogError, leaf_hash, leaf_hashes
 
 _MOST_BYTES: Final = 4 << 20
 """Read at a time, so that memory stays small however far behind the auditor is."""
@@ -66,7 +66,7 @@ class Follower:
                 "root_mismatch", "", 0, f"Tiles and records do not make the tree of {size} records that was signed"
             )
         self.store = store or TileStore.new(self._tiles, shelf)
-        if head is not None and self.store.last_leaf(self._edge) != self._last_leaf:
+        if head is not None and self._signed_leaf() != self._last_leaf:
             # The last record holds the hash of the one before it, and so on: it stands for all of them.
             message = f"Record {size} is not the one that was signed: put back to an older state, or changed?"
             raise RefusedError("record_changed", self._segment, self._line, message)
@@ -168,15 +168,25 @@ class Follower:
         message = f"{head.size} records were signed, and the last of them is not there: put back to an older state?"
         raise RefusedError("stream_cut", self._segment, 0, message)
 
+    def _signed_leaf(self) -> bytes:
+        try:
+            return self.store.last_leaf(self._edge)
+        except TlogError as error:
+            message = f"The tile of the last record that was signed is damaged, so nothing is known of it: {error}"
+            raise RefusedError("tile_damaged", "", 0, message) from None
+
     def _edge(self, first: int) -> list[bytes]:
         """Leaf hashes of the signed records from index `first` on, from the segments."""
         return [leaf_hash(line) for line in self._records(first)]
 
     def _records(self, first: int) -> Iterator[bytes]:
-        for extent in extents(self.directory):
+        found = extents(self.directory)
+        for extent, after in zip_longest(found, found[1:]):
             start = first_seq(extent.path.name) - 1
             if extent.path.name > self._segment:
                 return
+            if after is not None and first_seq(after.path.name) <= first + 1:
+                continue
             end = self._offset if extent.path.name == self._segment else extent.counted_bytes
             for index, line in enumerate(lines_forward(extent.path, end), start):
                 if index >= first:

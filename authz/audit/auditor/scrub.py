@@ -7,20 +7,24 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from authz.audit.auditor.following import RefusedError
+from authz.audit.auditor.held import HeldTiles
 from authz.audit.auditor.signed import Head
 from authz.audit.extent import Extent, extents, line_blocks
-from authz.audit.published import fetch_tile, tiles_directory
+from authz.audit.published import tiles_directory
 from authz.audit.record import PREV, chain_hash
 from authz.audit.segment import first_seq
 from authz.audit.status import ScrubStatus
 from authz.audit.stored import is_stored
-from authz.tlog import TILE_WIDTH, TileReader, TlogError, leaf_hashes, tree_root
+from authz.tlog import TlogError, leaf_hashes
 
 _BLOCK_BYTES: Final = 1 << 18
 
 
 class Scrubbed(NamedTuple):
-    """What one step found wrong in a stream. `done`: it was the last step of a pass over that stream."""
+    """What one step found wrong in a stream. `done`: it was the last step of a pass over all of that stream.
+
+    A pass that could not look at something is never done: what was wrong there before may be so still.
+    """
 
     stream: str
     found: list[RefusedError]
@@ -38,13 +42,14 @@ class Scrubber:
         self._audit = audit
         self._steps: Iterator[list[RefusedError]] = iter(())
         self._stream = ""
+        self._whole_seen = False
 
     def step(self, heads: dict[str, Head]) -> Scrubbed:
         """Look at about a quarter of a mebibyte."""
         found = next(self._steps, None)
         if found is not None:
             return Scrubbed(self._stream, found, done=False)
-        done = Scrubbed(self._stream, [], done=True)
+        done = Scrubbed(self._stream, [], done=self._whole_seen)
         self._next_stream(heads)
         return done
 
@@ -60,16 +65,14 @@ class Scrubber:
 
     def _whole(self, stream: str, head: Head) -> Iterator[list[RefusedError]]:
         """The segments of one stream, as far as they were signed when this began."""
-        directory = tiles_directory(self._audit, stream)
-        tree = TileReader(lambda path: fetch_tile(directory, path), head.size)
+        self._whole_seen = False
         try:
             found = [each for each in extents(self._audit / stream) if first_seq(each.path.name) <= head.size]
-            if tree_root(head.size, tree) != head.root:
-                yield [RefusedError("tile_damaged", "", 0, "The tiles do not make the tree that was signed")]
-                return
+            tree = HeldTiles(tiles_directory(self._audit, stream), head)
         except (OSError, TlogError) as error:
             yield [RefusedError("tile_damaged", "", 0, f"The tree that was signed cannot be read: {error}")]
             return
+        whole = True
         for extent in found:
             self.status = ScrubStatus(stream, extent.path.name, self.status.rounds)
             try:
@@ -80,9 +83,12 @@ class Scrubber:
             except (OSError, TlogError) as error:
                 if not is_stored(extent.path):  # pruned meanwhile, and its tiles with it
                     continue
-                yield [RefusedError("segment_unreadable", extent.path.name, 0, f"Cannot be read: {error}")]
+                whole = False
+                kind = "tile_damaged" if isinstance(error, TlogError) else "segment_unreadable"
+                yield [RefusedError(kind, extent.path.name, 0, f"Cannot be held to what was signed: {error}")]
+        self._whole_seen = whole
 
-    def _segment(self, extent: Extent, size: int, tree: TileReader) -> Iterator[list[RefusedError]]:
+    def _segment(self, extent: Extent, size: int, tree: HeldTiles) -> Iterator[list[RefusedError]]:
         index, prev, name = first_seq(extent.path.name) - 1, None, extent.path.name
         start = index
         for lines, _ in line_blocks(extent.path, extent.counted_bytes, _BLOCK_BYTES):
@@ -92,7 +98,7 @@ class Scrubber:
                 if prev is not None and line[PREV] != prev:
                     message = "This is not the record that the next one was chained to"
                     wrong.append(RefusedError("chain_broken", name, number - start, message))
-                elif leaf != tree.tile(0, number // TILE_WIDTH)[number % TILE_WIDTH]:
+                elif leaf != tree.leaf(number):
                     message = "This is not the record that was signed"
                     wrong.append(RefusedError("record_changed", name, number - start + 1, message))
                 prev = chain_hash(line)

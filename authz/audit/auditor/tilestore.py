@@ -7,10 +7,13 @@ them is computed again from the segments, which are the truth. The auditor alone
 durable what will not be there to be computed from.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from authz.audit.atomic import Shelf
+from authz.audit.auditor.held import HeldTiles
+from authz.audit.auditor.signed import Head
 from authz.audit.published import fetch_tile
 from authz.tlog import (
     HASH_BYTES,
@@ -58,16 +61,21 @@ class TileStore:
         """The tree of `size` leaves that has this root; None when tiles and records do not have it.
 
         `edge(first)` gives the leaf hashes from that index to the end of the tree, from the records: partial tiles
-        are not made durable, and after a power cut the tree is put together without them. `pruned` gives how many
-        records there are no more at its beginning. Raises OSError.
+        are not made durable, and after a power cut the tree is put together without them, and they with it. `pruned`
+        gives how many records there are no more at its beginning. Raises OSError.
         """
-        for fetch in (lambda path: fetch_tile(directory, path), _without_partials(directory, edge, pruned)):
+        on_disk, made = partial(fetch_tile, directory), _without_partials(directory, edge, pruned)
+        for fetch in (on_disk, made):
             try:
                 tree = TiledTree.read(fetch, size)
             except TlogError:
                 continue
             if tree.root() == root:
-                return cls(directory, tree, shelf)
+                store = cls(directory, tree, shelf)
+                if fetch is made:
+                    store._unwritten = {tile: made(str(tile)) for tile in _partials(size)}
+                    store.write()
+                return store
         return None
 
     @property
@@ -88,8 +96,13 @@ class TileStore:
         return self._tree.root()
 
     def last_leaf(self, edge: Callable[[int], list[bytes]]) -> bytes:
-        """The hash of the last leaf as it was signed; `edge` as in `at`. Raises OSError."""
+        """The hash of the last leaf as it was signed; `edge` as in `at`. Raises TlogError, OSError.
+
+        In a full tile it is not what the root was just made of, so that tile has to lead there.
+        """
         index = self.size - 1
+        if self.size % TILE_WIDTH == 0:
+            return HeldTiles(self._directory, Head(self.size, self.root())).leaf(index)
         try:
             return self.reader().subtree_root(0, index)
         except TlogError:  # its tile is a partial one that a power cut took, and the root was made of these records
@@ -97,16 +110,15 @@ class TileStore:
 
     def write(self) -> None:
         """Put what is not on disk yet there. Raises OSError."""
-        directories: set[Path] = set()
-        for tile, data in self._unwritten.items():
-            path = self._directory / str(tile)
-            durable = tile == tile.full
+        paths = {self._directory / str(tile): data for tile, data in self._unwritten.items()}
+        full = {self._directory / str(tile) for tile in self._unwritten if tile == tile.full}
+        for path, data in paths.items():
             if not path.parent.is_dir():
-                self._shelf.make_directory(path.parent, durable=durable)
-            self._shelf.put(path, data, durable=durable)
-            if durable:
-                directories.add(path.parent)
-        for directory in directories:
+                self._shelf.make_directory(path.parent, durable=path in full)
+            if path not in full:
+                self._shelf.put(path, data, durable=False)
+        self._shelf.put_all({path: paths[path] for path in full})
+        for directory in {path.parent for path in full}:
             self._shelf.sync_directory(directory)
         self._unwritten.clear()
 
@@ -121,6 +133,16 @@ class TileStore:
     def reader(self) -> TileReader:
         """The hashes of the tree, from the tiles on disk: only of what was written."""
         return TileReader(lambda path: fetch_tile(self._directory, path), self.size)
+
+
+def _partials(size: int) -> Iterator[TilePath]:
+    """The partial tiles of a tree of `size` leaves: at most one at each level."""
+    level = 0
+    while size:
+        index, width = divmod(size, TILE_WIDTH)
+        if width:
+            yield TilePath(level, index, width)
+        size, level = index, level + 1
 
 
 def _without_partials(
