@@ -49,9 +49,7 @@ class CosignerKey(NamedTuple):
         """Whether this witness cosigned the checkpoint with this text at the time that `signature` states."""
         time, signed = signature[:_TIME_BYTES], signature[_TIME_BYTES:]
         seconds = int.from_bytes(time, "big")
-        if len(signed) != _ED25519_BYTES or seconds > MAX_TIME:
-            return False
-        return verify_ed25519(self.public_key, signed, _message(text, seconds))
+        return seconds <= MAX_TIME and verify_ed25519(self.public_key, signed, _message(text, seconds))
 
     def __str__(self) -> str:
         return write_key(self.name, COSIGNATURE, self.public_key)

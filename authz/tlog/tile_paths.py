@@ -21,7 +21,7 @@ TILE_LEVELS: Final = 8
 """Levels of the tree from one level of tiles to the next: 256 = 2**8."""
 
 _MOST_LEVEL: Final = 63
-_LEVEL = r"(?P<level>entries|[0-9]|[1-5][0-9]|6[0-3])"
+_LEVEL = r"(?P<level>entries|0|[1-9][0-9]?)"
 _INDEX = r"(?P<index>(?:x[0-9]{3}/){0,6}[0-9]{3})"
 _WIDTH = r"(?:\.p/(?P<width>[1-9][0-9]{0,2}))?"
 _PATH: Final = re.compile(f"tile/{_LEVEL}/{_INDEX}{_WIDTH}")
