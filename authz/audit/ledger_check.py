@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from heapq import merge
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -16,6 +17,7 @@ from authz.audit.prune_lookup import pruned_before
 from authz.audit.published import tiles_directory
 from authz.audit.rollup_record import AUDITOR
 from authz.audit.stream_check import SegmentGoneError, StreamCheck, Task
+from authz.audit.successors import split_number
 from authz.audit.trust import Trust
 
 _TRIES: Final = 3
@@ -41,12 +43,12 @@ class LedgerCheck:
         self._trust = trust
         self._kept = kept
         self._stack = ExitStack()
-        self._rollups = self._no_rollups()
+        self._nodes: list[NodeClaims] = []
         self._reports: dict[str, StreamReport] = {}
         self._findings: dict[str, Findings] = {}
 
     def run(self) -> Verification:
-        """Check everything. The node's own stream comes first: what it says is held against the others."""
+        """Check everything. The node's own streams come first: what they say is held against the others."""
         with self._stack:
             self._check_all()
         found = [self._findings[name] for name in sorted(self._findings)]
@@ -56,8 +58,7 @@ class LedgerCheck:
         return Verification(issues, notes, reports, self._trust.told)
 
     def _check_all(self) -> None:
-        directories = sorted(self._scope.directories, key=lambda path: (path.name != AUDITOR, path.name))
-        for directory in directories:
+        for directory in sorted(self._scope.directories, key=_node_first):
             self._check(directory)
         if self._scope.whole:
             self._missing()
@@ -69,29 +70,34 @@ class LedgerCheck:
         stream = directory.name
         for _ in range(_TRIES):
             findings = self._findings[stream] = Findings(stream)
-            rollups = self._no_rollups() if stream == AUDITOR else None
+            node = self._node(stream) if _is_node(stream) else None
             head = read_head(self._scope.audit, self._trust, findings)
-            check = StreamCheck(self._task(directory, head, rollups), findings)
+            check = StreamCheck(self._task(directory, head, node), findings)
             try:
                 report = check.run()
             except SegmentGoneError as error:
                 findings.issue("segment_missing", Place(str(error)), "It was there and is gone")
                 continue
             self._reports[stream] = report
-            if rollups is not None:
-                rollups.report(findings)
-                self._rollups = rollups
+            if node is not None:
+                self._hear(node, report, findings)
             if head is not None:
                 self.heads[stream] = head
             elif report.last_seq and not _refused(findings) and self._should_be_signed(stream):
                 head_missing(findings)
             return
 
-    def _no_rollups(self) -> NodeClaims:
-        """None so far."""
-        return self._stack.enter_context(closing(NodeClaims()))
+    def _node(self, stream: str) -> NodeClaims:
+        return self._stack.enter_context(closing(NodeClaims(stream)))
 
-    def _task(self, directory: Path, head: Head | None, rollups: NodeClaims | None) -> Task:
+    def _hear(self, node: NodeClaims, report: StreamReport, findings: Findings) -> None:
+        """What a stream of the node says counts from here on."""
+        node.covered_seq = report.covered_seq
+        node.key = None if report.coverage is None else report.coverage.key
+        node.report(findings)
+        self._nodes.append(node)
+
+    def _task(self, directory: Path, head: Head | None, node: NodeClaims | None) -> Task:
         scope, stream = self._scope, directory.name
         few = [kept.claim for kept in self._kept if kept.stream == stream]
         tiles = tiles_directory(scope.audit, stream)
@@ -102,28 +108,31 @@ class LedgerCheck:
             lambda first_seq: pruned_before(scope.audit, stream, first_seq),
             scope.parse,
             scope.progress,
-            None if rollups is None else rollups.observe,
+            None if node is None else node.observe,
         )
 
     def _rolled_up(self, stream: str) -> Iterator[Claim]:
-        node = self._reports.get(AUDITOR)
-        key = None if node is None or node.coverage is None else node.coverage.key
-        return self._rollups.of(stream, 0 if node is None else node.covered_seq, key)
+        return merge(*(node.of(stream) for node in self._nodes), key=lambda claim: claim.size)
+
+    def _sizes(self) -> dict[str, int]:
+        """The streams in the roll-ups, and how many records they say that each has."""
+        listed = [(stream, size) for node in self._nodes for stream, size in node.streams().items()]
+        return dict(sorted(listed, key=lambda one: one[1]))
 
     def _should_be_signed(self, stream: str) -> bool:
         """A stream without a checkpoint is new, unless somebody knows better.
 
         Who states a key expects signatures: with a signed roll-up a stream that it does not list yet is new.
         """
-        if stream in self._rollups.streams() or any(kept.stream == stream for kept in self._kept):
+        if stream in self._sizes() or any(kept.stream == stream for kept in self._kept):
             return True
-        node = self._reports.get(AUDITOR)
-        return self._trust.source == "given" and (stream == AUDITOR or node is None or node.coverage is None)
+        signed = not _is_node(stream) and any(node.key is not None for node in self._nodes)
+        return self._trust.source == "given" and not signed
 
     def _missing(self) -> None:
         """Streams that somebody speaks of and that are not there."""
         expected = dict.fromkeys(published_streams(self._scope.audit), "its checkpoint is there")
-        for stream, size in self._rollups.streams().items():
+        for stream, size in self._sizes().items():
             expected[stream] = f"the node's roll-up speaks of {size} records"
         for kept in self._kept:
             expected[kept.stream] = f"{kept.claim.where} speaks of {kept.claim.size} records"
@@ -143,6 +152,16 @@ class LedgerCheck:
         elif kept.doubt is not None:
             what = f"{kept.claim.where}: size and root are compared, but who signed it is not known: {kept.doubt}"
             findings.note("checkpoint_unverified", Place(), what)
+
+
+def _is_node(stream: str) -> bool:
+    return split_number(stream)[0] == AUDITOR
+
+
+def _node_first(directory: Path) -> tuple[bool, int, str]:
+    """The node's own streams, the newest first: it speaks of those before it."""
+    base, number = split_number(directory.name)
+    return base != AUDITOR, -number, directory.name
 
 
 def _judged(report: StreamReport, findings: Findings) -> StreamReport:

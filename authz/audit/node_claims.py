@@ -7,11 +7,11 @@ from typing import Final
 
 from authz.audit.claims import Claim
 from authz.audit.findings import Findings, Place
-from authz.audit.rollup_record import AUDITOR, ROLLUP, RolledUp, read_rollup
+from authz.audit.rollup_record import ROLLUP, RolledUp, read_rollup
 from authz.audit.rotation_record import KEY_ROTATED, Rotation, read_rotation
 
 _ENTRY: Final = Struct(">QQ32s")
-_MEMORY_BYTES: Final = 1 << 20
+_MEMORY_BYTES: Final = 1 << 16
 _ROLLUP: Final = b'"type":"%b"' % ROLLUP.encode()
 _ROTATED: Final = b'"type":"%b"' % KEY_ROTATED.encode()
 _HEADER_BYTES: Final = 512
@@ -27,9 +27,15 @@ class _Stream:
 
 
 class NodeClaims:
-    """The roll-ups so far. A node signs every second for years: they do not all fit into memory. Close it after use."""
+    """The roll-ups in the stream `name`. Those in its first `covered_seq` records are signed with `key`, a vkey.
 
-    def __init__(self) -> None:
+    A node signs every second for years: they do not all fit into memory. Close it after use.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.covered_seq = 0
+        self.key: str | None = None
         self._streams: dict[str, _Stream] = {}
         self._wrong: list[tuple[int, str]] = []
         self._rotations: list[tuple[int, Rotation | str]] = []
@@ -49,19 +55,19 @@ class NodeClaims:
                 self._rotated(seq, line)
 
     def streams(self) -> dict[str, int]:
-        """Every stream that was ever listed, and how many records it had at last."""
-        return {name: stream.size for name, stream in self._streams.items() if name != AUDITOR}
+        """Every other stream that was ever listed, and how many records it had at last."""
+        return {name: stream.size for name, stream in self._streams.items() if name != self.name}
 
-    def of(self, stream: str, covered_seq: int, key: str | None) -> Iterator[Claim]:
-        """The claims about one stream, by size. Those in the first `covered_seq` records are signed with `key`."""
+    def of(self, stream: str) -> Iterator[Claim]:
+        """The claims about another stream, by size."""
         found = self._streams.get(stream)
-        if found is None or stream == AUDITOR:
+        if found is None or stream == self.name:
             return
         found.file.seek(0)
         while data := found.file.read(_ENTRY.size):
             size, seq, root = _ENTRY.unpack(data)
-            signed = key if seq <= covered_seq else None
-            yield Claim(size, root, "rollup", f"record {seq} of the stream {AUDITOR}", signed)
+            signed = self.key if seq <= self.covered_seq else None
+            yield Claim(size, root, "rollup", f"record {seq} of the stream {self.name}", signed)
 
     def report(self, findings: Findings) -> None:
         """Name the roll-ups that cannot be right, whatever the streams hold, and the keys that were replaced."""

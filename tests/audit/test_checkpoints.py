@@ -16,7 +16,7 @@ from authz.audit.prune_record import PrunedSegment, pruned
 from authz.audit.segment import segment_names
 from authz.audit.succession import begin_successor
 from authz.core import Event
-from authz.tlog import CompactRange, read_checkpoint, split_note, write_base64
+from authz.tlog import Checkpoint, CompactRange, read_checkpoint, split_note, write_base64
 from tests.properties import many
 
 from . import attacks
@@ -211,6 +211,40 @@ def test_a_vanished_stream_is_found_by_the_roll_up(tmp_path: Path) -> None:
     assert found.issues[0].message == "There is no such stream, but the node's roll-up speaks of 44 records"
 
 
+def test_a_node_s_stream_that_goes_on_in_another_speaks_on(scene: Scene) -> None:
+    """What either of them says is held against the streams, and what the newer says against the older."""
+    begin_successor(scene.audit, NODE_STREAM, "the disk was put back")
+    append(scene.audit, "worker-7", [accessed(1)])
+    publish(scene.state, "worker-7")
+    heads = {stream: _head(scene, stream) for stream in (NODE_STREAM, STREAM, "worker-7")}
+    streams = [
+        {"stream": stream, "origin": head.origin, "size": head.size, "root": write_base64(head.root)}
+        for stream, head in heads.items()
+    ]
+    successor = f"{NODE_STREAM}.1"
+    append(scene.audit, successor, [Event("r1", "audit.rollup", {"streams": streams})])
+    publish(scene.state, successor)
+    found = _all(scene)
+    assert (found.issues, _notes(found)) == ((), [("cli", "uncovered")])
+    shutil.rmtree(scene.audit / "worker-7")
+    for path in sorted((scene.audit / NODE_STREAM).glob("*.jsonl"))[-2:]:
+        path.unlink()
+    attacks.edited_and_rehashed(scene)
+    (scene.tiles / NODE_STREAM / "checkpoint").unlink()
+    found = verify(scene.state)
+    assert {(issue.stream, issue.kind) for issue in found.issues} == {
+        (NODE_STREAM, "checkpoint_missing"),
+        (NODE_STREAM, "stream_cut"),
+        (STREAM, "record_changed"),
+        (STREAM, "root_mismatch"),
+        ("worker-7", "stream_missing"),
+    }
+
+
+def _head(scene: Scene, stream: str) -> Checkpoint:
+    return read_checkpoint(split_note((scene.tiles / stream / "checkpoint").read_bytes())[0])
+
+
 def test_a_vanished_stream_is_found_by_its_checkpoint(tmp_path: Path) -> None:
     """Where no roll-up speaks of it yet."""
     state = make_ledger(tmp_path / "state")
@@ -227,7 +261,7 @@ def test_a_roll_up_that_is_not_signed_yet_covers_nothing(scene: Scene) -> None:
     older = (scene.tiles / STREAM / "checkpoint").read_bytes()
     append(scene.audit, STREAM, [accessed(number) for number in range(98)])
     publish(scene.state, STREAM)
-    head = read_checkpoint(split_note((scene.tiles / STREAM / "checkpoint").read_bytes())[0])
+    head = _head(scene, STREAM)
     (scene.tiles / STREAM / "checkpoint").write_bytes(older)
     _roll_up(scene.state, (head.size, write_base64(head.root)))
     found = verify(scene.state)
