@@ -52,6 +52,22 @@ def test_either_key_is_enough(rotated: tuple[Path, Signer, Signer], tmp_path: Pa
     assert judged(package, new.vkey)[0] > 0
 
 
+def test_rotations_are_followed_as_far_as_they_lead(rotated: tuple[Path, Signer, Signer], tmp_path: Path) -> None:
+    """From the first key to the third and back; they stand in the package in their order."""
+    state, first, second = rotated
+    _, third = rotate(state)
+    (state / "keys" / "audit.pub").write_text("".join(f"{key.vkey}\n" for key in (third, second, first)))
+    append(state / "audit", "main", [accessed(100, "h1:k:alice")])
+    publish(state, "main")
+    roll_up(state, ["main", "other"])
+    package = unpacked(pack(state, tmp_path / "e.zip", *ALICE), tmp_path / "e")
+    rotations = (package / "key-rotations").read_bytes().splitlines()
+    assert [json.loads(line)["key_id"] for line in rotations] == [second.key_id.hex(), third.key_id.hex()]
+    for key in (first, second, third):
+        assert judged(package, key.vkey)[0] == 0
+        assert run_verifier("--ledger", state, "--public-key", key.vkey)[0] == 0
+
+
 def test_a_replaced_key_signs_nothing_more(rotated: tuple[Path, Signer, Signer], tmp_path: Path) -> None:
     """Somebody has found the old key, and signs a longer history of the stream that had ended."""
     state, old, new = rotated

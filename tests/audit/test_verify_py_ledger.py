@@ -1,6 +1,8 @@
 """`verify.py --ledger`: a second verifier, written from docs/ledger-format.md, says what the first one says."""
 
+import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -102,6 +104,34 @@ def test_what_is_added_after_an_orderly_end_is_damage(state: Path) -> None:
     first.chmod(0o600)
     first.write_bytes(first.read_bytes() + b"more\n")
     assert _agreed(state) == 1
+
+
+def _without_a_number(lines: list[bytes]) -> list[bytes]:
+    return attacks.without(5)(lines)
+
+
+def _at_the_same_time(lines: list[bytes]) -> list[bytes]:
+    times = [json.loads(line)["ts"].encode() for line in lines]
+    return attacks.changed(6, lambda line: line.replace(times[5], times[4]))(lines)
+
+
+def _too_long(lines: list[bytes]) -> list[bytes]:
+    return attacks.changed(6, lambda line: line.replace(b'"subject":"', b'"pad":"%b","subject":"' % (b"x" * 60_000)))(
+        lines
+    )
+
+
+@pytest.mark.parametrize("change", [_without_a_number, _at_the_same_time, _too_long])
+def test_numbers_times_and_lengths_are_checked_by_themselves(
+    tmp_path: Path, change: Callable[[list[bytes]], list[bytes]]
+) -> None:
+    """Where nothing is signed and every hash was made to fit."""
+    append(tmp_path / "audit", "main", [accessed(number) for number in range(20)])
+    assert _agreed(tmp_path) == 0
+    path = _segments(tmp_path)[0]
+    path.chmod(0o600)
+    attacks.edit(path, lambda lines: attacks.rechained(change(lines)))
+    assert run_verifier("--ledger", tmp_path)[0] == 1
 
 
 @pytest.mark.parametrize("number", [0, 1])
