@@ -179,6 +179,16 @@ def test_tiles_do_not_depend_on_how_the_tree_grew(parts: list[int]) -> None:
         assert tiles.tree.compact_range().hashes == compact(leaves[: since + part]).hashes
 
 
+def test_a_growth_past_the_second_tile_of_level_1() -> None:
+    """From 60,000 leaves to 140,000: the tiles that are added, at every level, hold the tree."""
+    leaves, tiles = hashes(70_000) * 2, Tiles()
+    tiles.extend(leaves[:60_000])
+    new = tiles.tree.extend(leaves[60_000:])
+    tiles.update({str(tile): content for tile, content in new.items()})
+    assert set(new) == set(tiles_for(140_000, 60_000))
+    assert tree_root(140_000, TileReader(tiles.fetch, 140_000)) == tiles.tree.root() == mth(leaves)
+
+
 def test_the_tiles_of_an_older_tree_are_read_from_fuller_ones() -> None:
     """A log may delete a partial tile once the full one is there."""
     leaves, tiles = hashes(600), Tiles()
@@ -188,6 +198,7 @@ def test_the_tiles_of_an_older_tree_are_read_from_fuller_ones() -> None:
     reader = TileReader(tiles.fetch, 300)
     assert tree_root(300, reader) == mth(leaves[:300])
     assert inclusion_proof(299, 300, reader) == inclusion_proof(299, 300, MemoryTree(leaves))
+    assert TiledTree.read(tiles.fetch, 300).root() == mth(leaves[:300])
 
 
 def test_a_proof_reads_few_tiles() -> None:
