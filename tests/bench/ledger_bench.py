@@ -183,7 +183,7 @@ def main() -> None:
         )
     checked = found["verify"]
     sys.stdout.write(
-        f"verify {checked['records']:,} records ({checked['megabytes']:.0f} MB): bare SHA-256 "
+        f"verify {checked['records']:,} records ({checked['megabytes']:.0f} MB), CPU time: bare SHA-256 "
         f"{checked['bare_sha256_s']:.2f} s, chain and tree {checked['chain_and_tree_s']:.2f} s "
         f"({checked['chain_and_tree_over_bare']:.2f} x), with every record parsed "
         f"{checked['chain_tree_and_parsing_s']:.2f} s ({checked['chain_tree_and_parsing_over_bare']:.2f} x), "
