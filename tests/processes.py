@@ -30,6 +30,7 @@ class Sidecar:
         places = msgspec.json.decode(first)["listening"]
         self.decision: str = places["decision"]
         self.admin: str = places["admin"]
+        self.envoy_grpc: str = places.get("envoy_grpc", "")
 
     @property
     def port(self) -> int:

@@ -84,8 +84,10 @@ async def _serve(settings: Settings) -> None:
 
 
 def _announce(settings: Settings, listeners: http.Listeners) -> None:
-    places = {"listening": {"decision": listeners.decision, "admin": listeners.admin}}
-    sys.stdout.write(msgspec.json.encode(places).decode() + "\n")
+    places = {"decision": listeners.decision, "admin": listeners.admin}
+    if listeners.envoy_grpc is not None:
+        places["envoy_grpc"] = listeners.envoy_grpc
+    sys.stdout.write(msgspec.json.encode({"listening": places}).decode() + "\n")
     sys.stdout.flush()
     if settings.dev:
         click.echo(http.sample_requests(listeners.decision), err=True)

@@ -84,8 +84,9 @@ LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 def _check_dev(settings: Settings) -> None:
-    for key, address in (("listen", settings.listen), ("admin_listen", settings.admin_listen)):
-        place = split_address(address, key)
+    for key in ("listen", "admin_listen", "envoy_grpc_listen"):
+        address = getattr(settings, key)
+        place = split_address(address, key) if address else None
         if isinstance(place, tuple) and place[0] not in LOOPBACK_HOSTS:
             raise ConfigurationError(f"{key}: --dev serves loopback and Unix sockets only, not {address}")
 

@@ -179,6 +179,9 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         "127.0.0.1:8080"
     )
     admin_listen: Annotated[str, Meta(description="Admin listener: HOST:PORT or unix:PATH.")] = "127.0.0.1:8081"
+    envoy_grpc_listen: Annotated[
+        str | None, Meta(description="Listener for Envoy's gRPC ext_authz, with the `grpc` extra; unset = none.")
+    ] = None
     state: Annotated[str | None, Meta(description="Directory of the ledger, keys and caches.")] = None
     dev: Annotated[bool, Meta(description="Development mode: loopback only, callers trusted, keys made here.")] = False
     engine: Annotated[Literal["embedded"], Meta(description="Where the policy is evaluated.")] = "embedded"

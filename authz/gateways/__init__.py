@@ -1,6 +1,6 @@
 """Gateway dialects: each reads a request into an AccessRequest and writes a Decision into a Reply. No HTTP library."""
 
-from authz.gateways import apisix, apisix_opa, caddy, envoy, haproxy, ingress_nginx, kong, nginx, traefik
+from authz.gateways import apisix, apisix_opa, caddy, envoy, envoy_grpc, haproxy, ingress_nginx, kong, nginx, traefik
 from authz.gateways.plugins import Plugin
 from authz.gateways.replies import printable, problem, refusal, write, write_observed
 from authz.gateways.wire import Dialect, Headers, Reply, RequestHead, bearer_token, provenance
@@ -34,6 +34,7 @@ __all__ = [
     "RequestHead",
     "bearer_token",
     "dialect_prefix",
+    "envoy_grpc",
     "printable",
     "problem",
     "provenance",

@@ -1,6 +1,7 @@
 """Both listeners on their addresses, and their orderly end."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from aiohttp import web
@@ -19,17 +20,18 @@ _DRAIN_SECONDS = 10.0
 class Listeners(NamedTuple):
     """The running listeners and where they can be reached."""
 
-    runners: tuple[web.ServerRunner, ...]
-    decision: str
-    admin: str
+    closing: tuple[Callable[[], Awaitable[None]], ...]
+    decision: str = ""
+    admin: str = ""
+    envoy_grpc: str | None = None
 
     async def close(self) -> None:
         """Stop accepting, let requests in flight end (at most 10 s), close."""
-        await asyncio.gather(*(runner.cleanup() for runner in self.runners))
+        await asyncio.gather(*(close() for close in self.closing))
 
 
 async def serve(pdp: Pdp) -> Listeners:
-    """Open both listeners.
+    """Open all listeners.
 
     Raises ConfigurationError, naming the key, when an address cannot be used.
     """
@@ -37,16 +39,30 @@ async def serve(pdp: Pdp) -> Listeners:
     callers = Callers(settings.callers or (DEV_CALLERS if settings.dev else ()))
     decision_runner = await _runner(pdp, DecisionListener(pdp.decisions, callers, pdp.meter).handle)
     admin_runner = await _runner(pdp, AdminListener(pdp).handle)
-    runners = (decision_runner, admin_runner)
+    opened = Listeners((decision_runner.cleanup, admin_runner.cleanup))
     try:
-        decision = await listen(decision_runner, settings.listen, "listen")
-        admin = await listen(admin_runner, settings.admin_listen, "admin_listen")
+        opened = opened._replace(
+            decision=await listen(decision_runner, settings.listen, "listen"),
+            admin=await listen(admin_runner, settings.admin_listen, "admin_listen"),
+        )
         if settings.admin.socket:
             await listen(admin_runner, f"unix:{settings.admin.socket}", "admin.socket")
+        if settings.envoy_grpc_listen:
+            opened = await _with_envoy_grpc(opened, pdp, callers, settings.envoy_grpc_listen)
     except ConfigurationError:
-        await Listeners(runners, "", "").close()
+        await opened.close()
         raise
-    return Listeners(runners, decision, admin)
+    return opened
+
+
+async def _with_envoy_grpc(opened: Listeners, pdp: Pdp, callers: Callers, address: str) -> Listeners:
+    try:
+        from authz.http.envoy_grpc import EnvoyGrpcListener  # noqa: PLC0415 - an extra that not everybody installs
+    except ImportError:
+        raise ConfigurationError("envoy_grpc_listen: needs the grpc extra: pip install 'authz-sidecar[grpc]'") from None
+    listener = EnvoyGrpcListener(pdp.decisions, callers, pdp.meter)
+    where = await listener.open(address, "envoy_grpc_listen")
+    return opened._replace(closing=(*opened.closing, listener.close), envoy_grpc=where)
 
 
 async def _runner(pdp: Pdp, handler: Handler) -> web.ServerRunner:

@@ -58,11 +58,17 @@ class Callers:
             token = None
         if known is None:
             known = self._by_connection(request)
-        if known is None:
-            raise CallerUnauthenticatedError("No configured caller fits this connection; see [[callers]]")
-        if not known.may_call(path):
-            raise CallerForbiddenError(f"The caller {known.caller.name} may not call {path}; see its routes")
-        return known, token
+        return _permitted(known, path), token
+
+    def identify_peer(self, host: str | None, secret: str | None, path: str) -> KnownCaller:
+        """The caller behind a connection from `host`, None for a Unix socket, that showed a secret or none.
+
+        Raises CallerUnauthenticatedError or CallerForbiddenError.
+        """
+        known = self._by_secret(secret) or (self._unix if host is None else None)
+        if known is None and host is not None and is_loopback(host):
+            known = self._loopback
+        return _permitted(known, path)
 
     def _by_secret(self, secret: str | None) -> KnownCaller | None:
         if not secret or not self._by_digest:
@@ -77,6 +83,14 @@ class Callers:
         if not isinstance(peer, tuple):
             return self._unix
         return self._loopback if is_loopback(peer[0]) else None
+
+
+def _permitted(known: KnownCaller | None, path: str) -> KnownCaller:
+    if known is None:
+        raise CallerUnauthenticatedError("No configured caller fits this connection; see [[callers]]")
+    if not known.may_call(path):
+        raise CallerForbiddenError(f"The caller {known.caller.name} may not call {path}; see its routes")
+    return known
 
 
 def is_loopback(host: str) -> bool:

