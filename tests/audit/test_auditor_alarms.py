@@ -11,6 +11,7 @@ from authz.audit import AuditorProcess, LedgerWriter
 from authz.audit.auditor.alarms import MOST_FOUND
 from authz.audit.auditor.following import RefusedError
 from authz.audit.extent import extents, lines_forward
+from authz.audit.lock import StreamLock
 from authz.audit.status import AuditorStatus, read_status
 from authz.config import AuditSettings
 from authz.core import AuditUnavailableError, ConfigurationError, Event
@@ -156,17 +157,11 @@ def test_a_roll_up_lists_every_stream(node: Node) -> None:
 
 def test_a_second_auditor_is_refused(node: Node) -> None:
     """One for one state directory, whatever each would sign."""
-    node.stop()
-
-    async def two() -> None:
-        first = AuditorProcess(node.state, AuditSettings(), SystemClock())
-        await first.open()
-        with pytest.raises(AuditUnavailableError, match="another process"):
-            await AuditorProcess(node.state, AuditSettings(), SystemClock()).open()
-        await first.close()
-
-    asyncio.run(two())
-    node.restart()
+    lock = StreamLock.take(node.state / "auditor")
+    with pytest.raises(AuditUnavailableError, match="another process"):
+        life(node.state)
+    lock.release()
+    assert life(node.state).alarms == ()
 
 
 def test_a_key_that_is_not_this_nodes_is_refused(node: Node, tmp_path: Path) -> None:

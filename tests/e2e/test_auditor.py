@@ -126,6 +126,8 @@ def test_an_orderly_end_is_signed_to_the_last_record(tmp_path: Path, group: bool
         decide(running, 20)
         if group:
             os.kill(pid, signal.SIGTERM)
+            time.sleep(2)
+            assert alive(pid)
         assert running.stop(signal.SIGTERM) == 0
         state = running.state
     types = [event["type"] for event in get_audit_events(limit=1000, path=state) if event["stream"] == STREAM]
