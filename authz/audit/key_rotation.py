@@ -14,24 +14,22 @@ from pathlib import Path
 from typing import NamedTuple
 
 from authz.audit.atomic import Shelf
+from authz.audit.auditor.known import known_heads
 from authz.audit.auditor.signed import SIGNED_NAME, SignedStore
 from authz.audit.extent import extents, lines_backward
-from authz.audit.heads import published_streams
 from authz.audit.key_file import read_key_file, replace_key_file
-from authz.audit.location import LedgerDamagedError, audit_directory
+from authz.audit.location import audit_directory
 from authz.audit.lock import LOCK_NAME, StreamLock
 from authz.audit.node_key import PUBLIC_NAME, key_path
 from authz.audit.offline import check_owner, record_offline
-from authz.audit.published import checkpoint_note
 from authz.audit.rollup_record import AUDITOR
 from authz.audit.rotation_record import KEY_ROTATED, key_rotated
-from authz.audit.rotations import rotation_in, trust_after_rotations
+from authz.audit.rotations import rotation_in
 from authz.audit.segment import first_seq, ledger_event
 from authz.audit.status import AUDITOR_NAME
 from authz.audit.successors import newest_successor
-from authz.audit.trust import Trust, find_trust
 from authz.core import AuditUnavailableError, ConfigurationError
-from authz.tlog import Checkpoint, Signer, TlogError, VerifierKey
+from authz.tlog import Checkpoint, Signer, VerifierKey
 
 
 class KeyChange(NamedTuple):
@@ -47,7 +45,7 @@ def rotate_key(state: Path, stated: str | None = None, shelf: Shelf | None = Non
 
     `stated`: the key file, where it is not in the state directory. Given again after a crash it goes on where that one
     stopped. Raises AuditUnavailableError while an auditor runs or when the change cannot be recorded,
-    LedgerDamagedError when what was signed last is not certain, LedgerUnreadableError, ConfigurationError, OSError.
+    SigningUnsafeError when it cannot be known what was signed last, LedgerUnreadableError, ConfigurationError, OSError.
     """
     shelf = shelf or Shelf()
     audit, path = audit_directory(state), key_path(state, stated)
@@ -55,7 +53,7 @@ def rotate_key(state: Path, stated: str | None = None, shelf: Shelf | None = Non
     with _no_auditor(state, shelf):
         old, *begun = _signers(path)
         new = begun[0] if begun else Signer.generate(old.name)
-        heads = _last_signed(state, audit, old)
+        heads = _last_signed(state, audit, old.name)
         if not begun:
             replace_key_file(path, (old, new), shelf)
         _record(audit, old, new, heads)
@@ -112,39 +110,14 @@ def _signers(path: Path) -> tuple[Signer, ...]:
         raise ConfigurationError(f"There is no key at {path}: `authz keys new` makes one") from None
 
 
-def _last_signed(state: Path, audit: Path, old: Signer) -> dict[str, Checkpoint]:
-    """The last tree of each stream that was signed: as the auditor remembers it, or as published, if that is more."""
-    heads = {stream: Checkpoint(f"{old.name}/{stream}", *head) for stream, head in _remembered(state).items()}
-    trust = _trust(audit, old)
-    for stream in published_streams(audit):
-        note = checkpoint_note(audit, stream)
-        try:
-            found = trust.open(note or b"", stream).checkpoint
-        except TlogError as error:
-            raise LedgerDamagedError(f"{stream}: the published checkpoint is not to be believed: {error}") from None
-        known = heads.setdefault(stream, found)
-        if known.size == found.size and known.root != found.root:
-            raise LedgerDamagedError(f"{stream}: two trees of {found.size} records were signed")
-        if known.size < found.size:
-            heads[stream] = found
-    return heads
-
-
-def _remembered(state: Path) -> Mapping[str, tuple[int, bytes]]:
-    path = state / AUDITOR_NAME / SIGNED_NAME
-    if not path.exists():
-        return {}
-    store = SignedStore(path)
+def _last_signed(state: Path, audit: Path, node: str) -> dict[str, Checkpoint]:
+    """The last tree of each stream that was signed, as the auditor would find it at its start."""
+    store = SignedStore(state / AUDITOR_NAME / SIGNED_NAME)
     try:
-        return store.heads()
+        heads = known_heads(audit, store, newest_successor(audit, AUDITOR))
     finally:
         store.close()
-
-
-def _trust(audit: Path, old: Signer) -> Trust:
-    found = find_trust(audit)
-    known = found._replace(keys=tuple(dict.fromkeys((old.verifier, *found.keys))))
-    return trust_after_rotations(known, audit)
+    return {stream: Checkpoint(f"{node}/{stream}", head.size, head.root) for stream, head in heads.items()}
 
 
 def _is_recorded(directory: Path, signed: int, change: tuple[VerifierKey, VerifierKey]) -> bool:

@@ -9,7 +9,16 @@ import click
 import msgspec
 
 from authz import identity
-from authz.audit import KeyExistsError, NodeKey, new_node_key, node_keys, public_keys, rotate_key, state_directory
+from authz.audit import (
+    KeyExistsError,
+    NodeKey,
+    SigningUnsafeError,
+    new_node_key,
+    node_keys,
+    public_keys,
+    rotate_key,
+    state_directory,
+)
 from authz.cli.ledger_options import changing_the_ledger, state_option
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -61,8 +70,8 @@ def rotate(directory: Path | None, stated: str | None, as_json: bool) -> None:
     """Have a new key of the same name take the place of the node's, recorded and signed by both.
 
     The auditor must not run meanwhile: stop it, or the service that runs it. Cut short, it is to be run again; until
-    then nothing is signed. Whoever knows the old key can check what the new one signs. Exit 1: what was signed so far
-    is not certain, 3: not now.
+    then nothing is signed. Whoever knows the old key can check what the new one signs. Exit 1: it cannot be known what
+    was signed last, 3: not now.
     """
     with _told():
         done = rotate_key(state_directory(directory), stated)
@@ -90,7 +99,7 @@ def _told() -> Iterator[None]:
     try:
         with changing_the_ledger():
             yield
-    except KeyExistsError as error:
+    except (KeyExistsError, SigningUnsafeError) as error:
         click.echo(f"refused: {error}", err=True)
         sys.exit(1)
     except OSError as error:
