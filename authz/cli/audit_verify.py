@@ -83,9 +83,9 @@ def _tell_stream(stream: str, report: StreamReport | None, found: Verification) 
         click.echo(f"  integrity     {'what is there is as it was recorded' if report.intact else 'DAMAGED'}")
         click.echo(f"  completeness  {'' if report.complete else 'RECORDS ARE MISSING; '}{_covered(report.coverage)}")
     for issue in issues:
-        click.secho(f"  damage  {_place(issue)}  {issue.kind}: {issue.message}", fg="red")
+        click.secho(f"  damage  {_told(issue)}", fg="red")
     for note in notes:
-        click.echo(f"  note    {_place(note)}  {note.kind}: {note.message}")
+        click.echo(f"  note    {_told(note)}")
 
 
 def _covered(coverage: Coverage | None) -> str:
@@ -101,5 +101,8 @@ def _keys(keys: TrustedKeys) -> Iterator[str]:
         yield f"  {vkey}"
 
 
-def _place(issue: Issue) -> str:
-    return f"{issue.stream}/{issue.segment}:{issue.line} (byte {issue.offset})"
+def _told(issue: Issue) -> str:
+    """What lies on the disk may hold control characters: a terminal never sees them."""
+    place = f"{issue.stream}/{issue.segment}:{issue.line} (byte {issue.offset})"
+    text = f"{place}  {issue.kind}: {issue.message}"
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

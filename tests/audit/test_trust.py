@@ -9,8 +9,8 @@ from click.testing import CliRunner, Result
 
 from authz.audit import Verification, verify
 from authz.cli import program
-from authz.core import BadRequestError
-from authz.tlog import Checkpoint, Signer
+from authz.core import BadRequestError, Event
+from authz.tlog import Checkpoint, Signer, write_base64
 
 from . import attacks
 from .ledger import STREAM
@@ -266,6 +266,16 @@ def test_the_command_says_integrity_and_completeness_apart(state: Path) -> None:
         f"  {node_key(state)}",
         "NOT intact: 1 findings",
     ]
+
+
+def test_a_terminal_sees_no_control_characters(state: Path) -> None:
+    """Whoever can write to the ledger cannot write to the screen of whoever verifies it."""
+    entry = {"stream": "\x1b[2Jgone", "origin": "o", "size": 1, "root": write_base64(bytes(32))}
+    append(state / "audit", NODE_STREAM, [Event("r2", "audit.rollup", {"streams": [entry]})])
+    result = _run(state)
+    assert result.exit_code == 1
+    assert "\N{REPLACEMENT CHARACTER}[2Jgone/:0 (byte 0)  stream_missing" in result.stdout
+    assert "\x1b" not in result.stdout
 
 
 def test_the_command_remembers_unless_told_not_to(state: Path, tmp_path: Path) -> None:
