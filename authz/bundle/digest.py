@@ -1,3 +1,3 @@
 """The digest of the shipped bundle. Written by `python tools/build_bundle.py`, not by hand."""
 
-SHA256 = "35994128d92d2e819bf96f8e8e14cec004194e73aed8b53b9542910d6d2e9601"
+SHA256 = "9d22b9d429797faa37a1c2d240106b41b1128edba27a627ac1db49d83fdcddcf"

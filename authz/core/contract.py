@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from authz.core.forms import PathForm
 from authz.core.model import Action, Explanation, Limit, PolicyDecision, ScopeMode, Subject
 from authz.core.reasons import POLICY_ALLOWS, POLICY_DENIES, REASONS
 from authz.core.routes import Parameter, Route
@@ -28,6 +29,7 @@ class CatalogueRoute(Struct, frozen=True, forbid_unknown_fields=True):
     public: bool = False
     event: str | None = None
     params: dict[str, Parameter] = {}
+    accepts: tuple[PathForm, ...] = ()
 
 
 class Catalogue(Struct, frozen=True):

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from authz.core.errors import BadRequestError
+from authz.core.forms import read_formed
 from authz.core.model import AccessRequest, Subject
 from authz.core.paths import normalise_host, split_path
 from authz.core.routes import Route, RouteTable, parameter_names
@@ -34,10 +35,22 @@ def locate(request: AccessRequest, subject: Subject, routes: RouteTable) -> Plac
         return _stated(request, routes, host)
     segments = split_path(request.resource.id)
     if segments is None:
-        return Place(host, ambiguous=True)
+        return _formed(request, routes, host)
     match = routes.match(request.action.name, segments, host)
     if match is None:
         return Place(host, other_methods=bool(routes.methods(segments, host)))
+    return Place(host, match.route, match.params)
+
+
+def _formed(request: AccessRequest, routes: RouteTable, host: str | None) -> Place:
+    """The route of a path whose ambiguous forms it accepts, if no reading of them leads to another route."""
+    path, method = read_formed(request.resource.id), request.action.name
+    match = routes.match(method, path.segments, host) if path is not None else None
+    if path is None or match is None or not path.forms.issubset(match.route.accepts):
+        return Place(host, ambiguous=True)
+    others = [routes.match(method, segments, host) for segments in path.readings]
+    if any(other is not None and other.route is not match.route for other in others):
+        return Place(host, ambiguous=True)
     return Place(host, match.route, match.params)
 
 

@@ -5,6 +5,8 @@ from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
+from authz.core.forms import PathForm
+
 Treatment = Literal["hash", "clear", "drop"]
 """How a route parameter is written down: as a keyed pseudonym, as it is, or not at all."""
 
@@ -20,7 +22,7 @@ class Route(Struct, frozen=True, kw_only=True):
     """One route as the policy's catalogue declares it.
 
     `path` is the template; `{id}` stands for one segment, `{rest...}`, last, for one or more. `event` is what an
-    access through it is called in the ledger.
+    access through it is called in the ledger. `accepts`: forms that make a path ambiguous elsewhere.
     """
 
     method: str
@@ -31,6 +33,7 @@ class Route(Struct, frozen=True, kw_only=True):
     public: bool = False
     event: str | None = None
     params: dict[str, Parameter] = {}
+    accepts: tuple[PathForm, ...] = ()
 
     @property
     def scopes(self) -> tuple[str, ...]:

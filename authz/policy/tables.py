@@ -80,6 +80,7 @@ class _Route(Struct, forbid_unknown_fields=True):
     preflight: bool = False
     limits: list[_RouteLimit] = []
     params: dict[str, _Param] = {}
+    accepts: list[Literal["encoded_slash", "semicolon"]] = []
 
     @property
     def scopes(self) -> list[str]:
@@ -239,6 +240,8 @@ def _check_params(path: DataPath, template: str, route: _Route, scopes: frozense
         yield from _known("scope", param.or_any_of or [], scopes, (*here, "or_any_of"))
     if sum(param.owner is not None for param in route.params.values()) > 1:
         yield Finding((*path, "params"), "only one parameter can be the subject's own ID")
+    if route.accepts and not names:
+        yield Finding((*path, "accepts"), f"{template} has no parameter whose value could hold these")
 
 
 def _ambiguous(routes: list[tuple[DataPath, str, _Route]]) -> Iterator[Finding]:

@@ -43,6 +43,7 @@ _routes := {
 		"all_of": ["doc:read"],
 		"event": "doc.accessed",
 		"params": {"id": {"owner": "subject", "or_any_of": ["admin"], "record": "clear"}},
+		"accepts": ["encoded_slash"],
 	}],
 	"/mine/{id}": [{
 		"methods": ["GET"],
@@ -430,6 +431,7 @@ _catalogue := {
 			"public": false,
 			"event": "doc.accessed",
 			"params": {"id": {"record": "clear", "or_any_of": ["admin"]}},
+			"accepts": ["encoded_slash"],
 		},
 		{
 			"path": "/hosted/{path...}",

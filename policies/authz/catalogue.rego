@@ -19,7 +19,7 @@ _listed := [route |
 	some path in sort(object.keys(index.operations))
 	some operation in index.operations[path]
 	route := object.union(
-		object.filter(operation, ["method", "host", "all_of", "any_of", "event"]),
+		object.filter(operation, ["method", "host", "all_of", "any_of", "event", "accepts"]),
 		{"path": path, "public": _public_operation(operation), "params": _params(path, operation)},
 	)
 ]

@@ -323,6 +323,7 @@ def test_a_catalogue_is_read_whole() -> None:
                 "all_of": ["memory:read"],
                 "event": "memory.accessed",
                 "params": {"id": {"record": "clear", "or_any_of": ["admin:read"]}},
+                "accepts": ["encoded_slash", "semicolon"],
             },
         ],
         "events": ["memory.accessed"],
@@ -341,6 +342,7 @@ def test_a_catalogue_is_read_whole() -> None:
                 all_of=("memory:read",),
                 event="memory.accessed",
                 params={"id": Parameter("clear", ("admin:read",))},
+                accepts=("encoded_slash", "semicolon"),
             ),
         ),
         events=("memory.accessed",),
@@ -355,6 +357,7 @@ def test_a_catalogue_is_read_whole() -> None:
             all_of=("memory:read",),
             event="memory.accessed",
             params={"id": Parameter("clear", ("admin:read",))},
+            accepts=("encoded_slash", "semicolon"),
         ),
     )
 

@@ -155,6 +155,16 @@ CASES: dict[str, tuple[str, str, list[str]]] = {
         ),
         ["2: only one parameter can be the subject's own ID"],
     ),
+    "a form that nobody may accept": (
+        ROUTES,
+        route("{methods: [GET], all_of: [a], event: x.y, accepts: [dot_dot]}"),
+        ["2: accepts.0: invalid enum value 'dot_dot'"],
+    ),
+    "forms without a parameter": (
+        ROUTES,
+        route("{methods: [GET], all_of: [a], event: x.y, accepts: [encoded_slash]}", "/x"),
+        ["2: /x has no parameter whose value could hold these"],
+    ),
     "a template that starts nowhere": (
         ROUTES,
         route("{methods: [GET], all_of: [a], event: x.y}", "x"),
