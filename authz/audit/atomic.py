@@ -28,7 +28,7 @@ class Shelf:
         draft.replace(path)
 
     def put_all(self, files: Mapping[Path, bytes]) -> None:
-        """Each of them durable as with `put`. All are written before the first is waited for: one wait does for most."""
+        """Each of them durable as with `put`. All are written first: to wait for one is then to wait for most."""
         drafts: list[tuple[Path, int]] = []
         try:
             for path, data in files.items():

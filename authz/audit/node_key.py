@@ -12,13 +12,12 @@ from typing import Final
 
 from authz.audit.atomic import Shelf
 from authz.audit.files import Files
+from authz.audit.key_file import read_key_file
 from authz.core import ConfigurationError
 from authz.tlog import MalformedError, Signer, VerifierKey
 
 KEY_NAME: Final = "audit.key"
 PUBLIC_NAME: Final = "audit.pub"
-
-_MOST_BYTES: Final = 4096
 
 
 def key_path(state: Path, stated: str | None = None) -> Path:
@@ -73,21 +72,16 @@ def _put_new(path: Path, data: bytes) -> None:
 
 
 def _read(path: Path) -> Signer:
-    with path.open("rb") as file:
-        mode = os.fstat(file.fileno()).st_mode
-        text = file.read(_MOST_BYTES)
-    if mode & 0o077:
-        raise ConfigurationError(f"audit.signing_key: {path} can be read by others; chmod 600 {path}")
-    try:
-        return Signer.read(text.decode("utf-8").strip())
-    except (MalformedError, UnicodeDecodeError):
+    found = read_key_file(path)
+    if len(found) > 1:
         raise ConfigurationError(
-            f"audit.signing_key: {path} holds no Ed25519 key as `authz keys new` makes it"
-        ) from None
+            f"audit.signing_key: {path}: a change of keys was begun and not finished; run `authz keys rotate` again"
+        )
+    return found[0]
 
 
 def _publish(state: Path, signer: Signer) -> None:
-    """Have the public key in `audit.pub`. Another key than those there comes by `authz keys rotate`, not by a file."""
+    """Have the public key first in `audit.pub`. Another one comes by `authz keys rotate`, not by another file."""
     path = state / "keys" / PUBLIC_NAME
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     known = path.read_text(encoding="utf-8").split() if path.exists() else []
@@ -95,9 +89,9 @@ def _publish(state: Path, signer: Signer) -> None:
         _check_public(path, line)
     if not known:
         Shelf().replace(path, f"{signer.vkey}\n".encode())
-    elif signer.vkey not in known:
+    elif signer.vkey != known[0]:
         raise ConfigurationError(
-            f"audit.signing_key: its public half is not in {path}, so another key signed this ledger so far. "
+            f"audit.signing_key: its public half is not the first in {path}, so another key is in force. "
             "Change keys with `authz keys rotate`"
         )
 

@@ -188,6 +188,7 @@ def _found(verification: Verification) -> set[_Found]:
     return {(issue.kind, issue.stream, issue.segment, issue.line) for issue in verification.issues}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.attack.__name__)
 def test_an_attack_is_found_by_what_is_needed_for_it(case: Case, untouched: Scene, tmp_path: Path) -> None:
     """By chain and numbers, by what is signed on the same disk, by a checkpoint kept elsewhere: as the table says."""

@@ -25,7 +25,7 @@ def node(tmp_path: Path) -> Iterator[Node]:
     made.stop()
 
 
-@pytest.mark.parametrize("records", [1, 100, 254, 255, 600, 70_000])
+@pytest.mark.parametrize("records", [1, 100, 254, 255, 600, pytest.param(70_000, marks=pytest.mark.slow)])
 def test_growth_is_signed(node: Node, records: int) -> None:
     """Each round signs the root over all records, over the lives of writer and auditor; verification agrees."""
     size = 0

@@ -364,6 +364,7 @@ def test_whatever_a_byte_under_a_checkpoint_becomes_it_is_found(
     assert verify(state).intact == (data[at] == value)
 
 
+@pytest.mark.slow
 @many
 @given(place=st.floats(0, 1, exclude_max=True), value=st.integers(0, 255))
 def test_whatever_a_byte_of_a_checkpoint_becomes_it_is_found(

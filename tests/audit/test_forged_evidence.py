@@ -144,6 +144,7 @@ def _put_back(*paths: Path) -> Iterator[None]:
             path.write_bytes(content)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["streams/main/log", "streams/main/checkpoint", "node.tlog-proof"])
 @many
 @given(data=st.data())
@@ -154,6 +155,7 @@ def test_no_changed_byte_goes_unseen(original: Path, signed: Path, name: str, da
         assert judged(original, node_key(signed), WITNESS.vkey)[0] > 0
 
 
+@pytest.mark.slow
 @many
 @given(data=st.data())
 def test_the_manifest_s_word_changes_nothing_that_is_proven(original: Path, signed: Path, data: st.DataObject) -> None:

@@ -401,6 +401,7 @@ def test_a_file_that_is_not_what_was_pruned_is_left(state: Path, monkeypatch: py
     assert third.exists()
 
 
+@pytest.mark.slow
 def test_any_history_of_growth_and_pruning_keeps_all_proofs(tmp_path: Path) -> None:
     """Days of any length, prunes at any time: after each, what stays is proved by what is on disk."""
     chance = random.Random(4)

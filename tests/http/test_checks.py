@@ -100,6 +100,7 @@ async def test_two_authorization_headers_are_a_denial(running: Running, name: st
     assert (await decided(running, 1))[0]["reason"] == "token_malformed"
 
 
+@pytest.mark.slow
 @DIALECT
 async def test_a_body_is_never_waited_for(running: Running, name: str) -> None:
     """A check that announces a body and does not send it is answered at once."""
