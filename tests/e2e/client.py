@@ -78,7 +78,7 @@ class Client:
         self._socket, self._pending = None, b""
 
     def _connect(self) -> None:
-        self._socket = socket.create_connection(self._place, timeout=30)
+        self._socket = socket.create_connection(self._place, timeout=60)
         self.connections += 1
 
     def _more(self) -> None:

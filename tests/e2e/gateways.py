@@ -27,12 +27,17 @@ class Ports(NamedTuple):
     upstream: int
 
 
+LACKING = frozenset({"id on 503", "id on 200", "own request id", "no underscores", "timeout", "observing alone"})
+"""What some gateway cannot do: tell the client the decision's ID with a 503, or with a 200; choose the request's ID;
+drop header names with an underscore; give up on a sidecar in a few seconds; let all pass while the sidecar is down."""
+
+
 class Gateway(NamedTuple):
     """One kind of gateway, and what is its own in how it refuses.
 
     `start` yields its URL; it takes the directory to run in, the neighbours, and which shipped file. `silent`: the
     statuses for a sidecar that is down, and that does not answer. `relays`: the client gets the sidecar's own body.
-    `tells_trouble`: it gets the decision's ID with a 503. `grpc`: it asks the sidecar's gRPC listener.
+    `lacks`: what it cannot do, of LACKING. `grpc`: it asks the sidecar's gRPC listener.
     """
 
     name: str
@@ -41,7 +46,7 @@ class Gateway(NamedTuple):
     observing: str
     silent: tuple[int, int] = (503, 503)
     relays: bool = True
-    tells_trouble: bool = True
+    lacks: frozenset[str] = frozenset()
     grpc: bool = False
 
 
@@ -208,10 +213,45 @@ def caddy(directory: Path, ports: Ports, file: str) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
 
 
+@contextlib.contextmanager
+def traefik(directory: Path, ports: Ports, file: str) -> Iterator[str]:
+    """Traefik, from AUTHZ_TEST_TRAEFIK: there is no package of it, and building it takes longer than all the tests."""
+    port, api = free_port(), free_port()
+    static = changed(
+        SHIPPED / "traefik" / "traefik.yaml",
+        (r'":10000"', f'"127.0.0.1:{port}"'),
+        (r"/etc/traefik/", f"{directory}/"),
+        (r"entryPoints:\n", f'entryPoints:\n  traefik: {{address: "127.0.0.1:{api}"}}\n'),
+    )
+    dynamic = changed(
+        SHIPPED / "traefik" / file,
+        (r"127\.0\.0\.1:8080\b", f"127.0.0.1:{ports.authz}"),
+        (r"127\.0\.0\.1:8000\b", f"127.0.0.1:{ports.upstream}"),
+    )
+    (directory / "traefik.yaml").write_text(static + "api: {insecure: true, dashboard: false}\n")
+    (directory / "dynamic.yaml").write_text(dynamic)
+    command: list[str | Path] = [os.environ["AUTHZ_TEST_TRAEFIK"], f"--configfile={directory / 'traefik.yaml'}"]
+    with running(command, directory / "log"):
+        wait_for("Traefik's router", lambda: _routes(api))
+        yield f"http://127.0.0.1:{port}"
+
+
+def _routes(api: int) -> bool:
+    """Whether the dynamic configuration is in force: until then everything is a 404."""
+    try:
+        with urlopen(f"http://127.0.0.1:{api}/api/http/routers/api@file", timeout=5) as response:
+            return bool(json.load(response)["status"] == "enabled")
+    except OSError:
+        return False
+
+
+TRAEFIK = Gateway("traefik", traefik, "dynamic.yaml", "dynamic.yaml", silent=(500, 500), lacks=LACKING - {"id on 503"})
+
 GATEWAYS = (
-    Gateway("envoy", envoy, "envoy.yaml", "observe.yaml", tells_trouble=False),
-    Gateway("envoy-grpc", envoy, "grpc.yaml", "observe-grpc.yaml", tells_trouble=False, grpc=True),
+    Gateway("envoy", envoy, "envoy.yaml", "observe.yaml", lacks=frozenset({"id on 503"})),
+    Gateway("envoy-grpc", envoy, "grpc.yaml", "observe-grpc.yaml", lacks=frozenset({"id on 503"}), grpc=True),
     Gateway("nginx", nginx, "authz.conf", "observe.conf", relays=False),
     Gateway("haproxy", haproxy, "haproxy.cfg", "observe.cfg"),
     Gateway("caddy", caddy, "Caddyfile", "observe.Caddyfile", silent=(502, 504)),
+    *([TRAEFIK] if "AUTHZ_TEST_TRAEFIK" in os.environ else []),
 )

@@ -52,7 +52,7 @@ def test_a_sidecar_that_hangs_or_is_dead_closes_the_door(gateway: Gateway, tmp_p
         dead = [client.send("GET", path, who).status for path in ("/memory", "/health")]
 
         assert (before.status, dead, hung.status) == (200, [gateway.silent[0]] * 2, gateway.silent[1])
-        assert waited < 4
+        assert waited < (40 if "timeout" in gateway.lacks else 4)
         assert [seen.target for seen in stack.upstream.seen] == ["/memory"]
         assert verify_audit_integrity(stack.sidecar.state)[0] is True
 
@@ -75,7 +75,7 @@ def test_an_engine_that_fails_closes_the_door(gateway: Gateway, tmp_path: Path, 
         assert [seen.target for seen in stack.upstream.seen] == ["/memory"]
         assert len(failed) >= len(answers)
         told = {answer.headers.get("x-decision-id") for answer in answers}
-        assert told <= failed if gateway.tells_trouble else told == {None}
+        assert told == {None} if "id on 503" in gateway.lacks else told <= failed
 
 
 def test_keys_that_are_missing_close_the_door(gateway: Gateway, tmp_path: Path) -> None:
