@@ -171,6 +171,6 @@ def test_a_key_that_is_not_this_nodes_is_refused(node: Node, tmp_path: Path) -> 
     key.write_text(Signer.generate(node.signer.name).private_text())
     before = node.signed()
     node.write(5)
-    with pytest.raises(ConfigurationError, match=r"its public half is not in .*audit\.pub"):
+    with pytest.raises(ConfigurationError, match=r"its public half is not the first in .*audit\.pub"):
         life(node.state, settings=AuditSettings(signing_key=str(key)))
     assert node.signed() == before
