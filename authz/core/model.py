@@ -58,7 +58,8 @@ class AccessRequest(Struct, frozen=True, kw_only=True):
     """One question, in any dialect.
 
     `resource.type == "route"`: `resource.id` is the raw request target, `action.name` the method, `host` the raw
-    Host. `request_id` is echoed as it came; `context` is what the caller adds, unverified.
+    Host. `request_id` is echoed as it came; `context` is what the caller adds, unverified. `within_seconds`: how long
+    the caller waits for the answer, if it says so.
     """
 
     caller: Caller
@@ -75,6 +76,7 @@ class AccessRequest(Struct, frozen=True, kw_only=True):
     session_id: str | None = None
     ip: str | None = None
     user_agent: str | None = None
+    within_seconds: float | None = None
 
 
 class Subject(Struct, frozen=True, kw_only=True):

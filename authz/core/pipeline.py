@@ -43,6 +43,9 @@ class DecisionPoint(Struct, frozen=True, kw_only=True):
         place = locate(request, subject, policy.routes)
         # 4. What the host itself refuses needs no policy.
         ruling = _ruled_out(request, subject, place)
+        if ruling is None and self._late(request, started):
+            # No allow is recorded that nobody waited for.
+            ruling = PolicyDecision(allow=False, reason="overloaded", scopes=())
         if ruling is None:
             # 5. The policy's answer; undefined, malformed or failed is data too, and never an allow.
             ruling = await policy.evaluate(self._check(request, subject, place))
@@ -66,6 +69,9 @@ class DecisionPoint(Struct, frozen=True, kw_only=True):
         # 8. Counted, whatever it was.
         self.meter.decided(request, decision, self.clock.elapsed() - started)
         return decision
+
+    def _late(self, request: AccessRequest, started: float) -> bool:
+        return request.within_seconds is not None and self.clock.elapsed() - started > request.within_seconds
 
     async def _identify(self, request: AccessRequest) -> tuple[Subject, TokenRefusal | None]:
         if request.token is not None:

@@ -37,8 +37,8 @@ class _MapHeaders:
         return self._values.get(name.lower(), default)
 
 
-def read(check: bytes, caller: Caller) -> AccessRequest:
-    """The question in a `CheckRequest`. Raises BadRequestError."""
+def read(check: bytes, caller: Caller, within_seconds: float | None = None) -> AccessRequest:
+    """The question in a `CheckRequest`, and how long the call may take. Raises BadRequestError."""
     attributes = Message(check).message(_ATTRIBUTES)
     http = attributes.message(_REQUEST).message(_HTTP)
     headers = _MapHeaders(http.messages(_HEADERS))
@@ -47,6 +47,7 @@ def read(check: bytes, caller: Caller) -> AccessRequest:
         **correlation(headers),
         "ip": peer or None,
         "user_agent": single(headers, "user-agent"),
+        "within_seconds": within_seconds,
     }
     told = Told(http.text(_METHOD), http.text(_PATH), http.text(_HOST))
     return question("envoy-grpc", told, caller, bearer_token(headers), whence)

@@ -45,13 +45,14 @@ class Dialect(NamedTuple):
 
 
 class Provenance(TypedDict, total=False):
-    """The fields of an AccessRequest that say where a question comes from."""
+    """The fields of an AccessRequest that say where a question comes from, and how long it waits."""
 
     request_id: str | None
     trace_id: str | None
     session_id: str | None
     ip: str | None
     user_agent: str | None
+    within_seconds: float | None
 
 
 _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")

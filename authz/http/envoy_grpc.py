@@ -85,7 +85,7 @@ class EnvoyGrpcListener:
 
     async def _answer(self, request: bytes, context: Context) -> tuple[Reply, Decision, str]:
         known = self._callers.identify_peer(_host(context.peer()), _secret(context), ROUTE)
-        asked = envoy_grpc.read(request, known.caller)
+        asked = envoy_grpc.read(request, known.caller, context.time_remaining())
         decision = await self._decide(asked)
         head = RequestHead(asked.action.name, asked.resource.id, CIMultiDict())
         reply = write_observed(decision) if known.caller.observes else write(head, decision)

@@ -118,6 +118,27 @@ def verdict(decision: Decision) -> tuple[bool, str]:
     return decision.allow, decision.reason
 
 
+# When
+
+
+@pytest.mark.parametrize(
+    ("within", "expected"),
+    [(None, (True, "scope_granted")), (0.25, (True, "scope_granted")), (0.2, (False, "overloaded"))],
+)
+async def test_nothing_is_evaluated_that_nobody_waits_for(within: float | None, expected: tuple[bool, str]) -> None:
+    """When the caller has stopped waiting, the recorded answer is `overloaded`; the policy is not asked."""
+    fakes = house()
+    decision = await fakes.decisions.decide(asked(token="good.token", within_seconds=within))
+    assert (verdict(decision), recorded(fakes).reason) == (expected, expected[1])
+    assert len(fakes.policy.asked) == int(decision.allow)
+
+
+async def test_what_is_refused_anyway_is_refused_late_too() -> None:
+    """An ambiguous path is ambiguous however late it is."""
+    decision = await house().decisions.decide(asked("//", within_seconds=0.0))
+    assert verdict(decision) == (False, "ambiguous_path")
+
+
 # Who
 
 

@@ -63,3 +63,23 @@ def test_no_host_or_two_is_an_empty_one(hosts: list[str]) -> None:
 def test_the_token_is_the_listeners_to_give() -> None:
     """`Authorization` may be the caller's own secret: without a token from the listener the question has none."""
     assert ENVOY.read(head(("Host", "h"), ("Authorization", "Bearer secret")), CALLER, None).token is None
+
+
+@pytest.mark.parametrize(
+    ("told", "within"),
+    [
+        (["500"], 0.5),
+        (["0"], 0.0),
+        (["15000"], 15.0),
+        ([], None),
+        ([""], None),
+        (["500", "900"], None),
+        (["-1"], None),
+        (["1.5"], None),
+        (["9" * 30], None),
+    ],
+)
+def test_envoy_says_how_long_it_waits(told: list[str], within: float | None) -> None:
+    """The timeout of the check, in milliseconds, is the question's; what is no number is none."""
+    sent = [("Host", "h"), *(("x-envoy-expected-rq-timeout-ms", value) for value in told)]
+    assert ENVOY.read(head(*sent), CALLER, None).within_seconds == within
