@@ -13,15 +13,16 @@ DIALECTS: dict[str, Dialect] = {f"/check/{each.DIALECT.name}": each.DIALECT for 
 PLUGINS: dict[str, Plugin] = {"/v1/data/authz/kong": kong.PLUGIN, "/v1/data/authz/apisix": apisix_opa.PLUGIN}
 """Route -> OPA plugin."""
 
-_BEFORE_A_PATH = tuple(prefix for prefix, dialect in DIALECTS.items() if dialect.path_follows)
+_BEFORE_A_PATH = {f"{prefix}/": prefix for prefix, dialect in DIALECTS.items() if dialect.path_follows}
+_ALONE = frozenset(prefix for prefix, dialect in DIALECTS.items() if not dialect.path_follows)
 
 
 def dialect_prefix(path: str) -> str | None:
     """The route prefix of the dialect that is spoken at a path."""
-    for prefix in _BEFORE_A_PATH:
-        if path.startswith(f"{prefix}/"):
+    for beginning, prefix in _BEFORE_A_PATH.items():
+        if path.startswith(beginning):
             return prefix
-    return path if path in DIALECTS and path not in _BEFORE_A_PATH else None
+    return path if path in _ALONE else None
 
 
 __all__ = [

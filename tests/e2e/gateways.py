@@ -38,6 +38,7 @@ class Gateway(NamedTuple):
     `start` yields its URL; it takes the directory to run in, the neighbours, and which shipped file. `silent`: the
     statuses for a sidecar that is down, and that does not answer. `relays`: the client gets the sidecar's own body.
     `lacks`: what it cannot do, of LACKING. `grpc`: it asks the sidecar's gRPC listener.
+    `http2`: it takes HTTP/2 from clients without TLS.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Gateway(NamedTuple):
     relays: bool = True
     lacks: frozenset[str] = frozenset()
     grpc: bool = False
+    http2: bool = False
 
 
 def changed(file: Path, *changes: tuple[str, str]) -> str:
@@ -248,10 +250,12 @@ def _routes(api: int) -> bool:
 TRAEFIK = Gateway("traefik", traefik, "dynamic.yaml", "dynamic.yaml", silent=(500, 500), lacks=LACKING - {"id on 503"})
 
 GATEWAYS = (
-    Gateway("envoy", envoy, "envoy.yaml", "observe.yaml", lacks=frozenset({"id on 503"})),
-    Gateway("envoy-grpc", envoy, "grpc.yaml", "observe-grpc.yaml", lacks=frozenset({"id on 503"}), grpc=True),
+    Gateway("envoy", envoy, "envoy.yaml", "observe.yaml", lacks=frozenset({"id on 503"}), http2=True),
+    Gateway(
+        "envoy-grpc", envoy, "grpc.yaml", "observe-grpc.yaml", lacks=frozenset({"id on 503"}), grpc=True, http2=True
+    ),
     Gateway("nginx", nginx, "authz.conf", "observe.conf", relays=False),
-    Gateway("haproxy", haproxy, "haproxy.cfg", "observe.cfg"),
+    Gateway("haproxy", haproxy, "haproxy.cfg", "observe.cfg", http2=True),
     Gateway("caddy", caddy, "Caddyfile", "observe.Caddyfile", silent=(502, 504)),
     *([TRAEFIK] if "AUTHZ_TEST_TRAEFIK" in os.environ else []),
 )

@@ -1,6 +1,7 @@
 """Hundreds of targets through every gateway: whatever reached the upstream is what the policy allows, however read."""
 
 import re
+import subprocess
 from typing import Any
 from urllib.parse import unquote
 
@@ -10,6 +11,7 @@ from authz.core import split_path
 from tests.e2e.client import Client, HungUpError
 from tests.e2e.conftest import Stack
 from tests.e2e.corpus import PLAIN, readings, some_targets, targets
+from tests.e2e.gateways import program
 from tests.e2e.oracle import may
 from tests.e2e.upstream import Seen
 
@@ -91,6 +93,25 @@ def test_no_method_gets_past(stack: Stack) -> None:
     assert {pair: status for pair, status in statuses.items() if status == 200} == dict.fromkeys(
         [(method, path) for method in ("GET", "HEAD") for path in ("/memory", "/memory/42", "/health")], 200
     )
+
+
+@pytest.mark.e2e
+@pytest.mark.slow
+def test_http2_opens_no_other_way(stack: Stack) -> None:
+    """Over HTTP/2 too a target is refused, or reaches the upstream as something that is allowed however it is read."""
+    if not stack.gateway.http2:
+        return
+    command = [program("curl"), "-sgo/dev/null", "-w%{http_code}", "--path-as-is", "--http2-prior-knowledge"]
+    command += ["-H", f"Authorization: {stack.bearer()['Authorization']}", "-H", "X-Authz-Subject: root"]
+    targets = [each for each in some_targets() if re.fullmatch(r"/[!-~]{0,999}", each) and "#" not in each][:80]
+    statuses = {
+        target: subprocess.run([*command, stack.url + target], capture_output=True, text=True, check=False).stdout
+        for target in targets
+    }
+
+    assert unlawful(stack.upstream.seen) == []
+    assert {seen.one("x-authz-subject") for seen in stack.upstream.seen} == {"alice"}
+    assert {target: statuses[target] for target in PLAIN if target in statuses} == dict.fromkeys(PLAIN, "200")
 
 
 def test_the_corpus_is_large_and_its_readings_tell() -> None:
