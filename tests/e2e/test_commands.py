@@ -55,7 +55,7 @@ def test_it_ends_in_order(tmp_path: Path) -> None:
     with sidecar(tmp_path / "state") as running:
         code = running.stop(signal.SIGTERM)
 
-    events = get_audit_events(limit=2, path=tmp_path / "state")
+    events = get_audit_events(limit=2, path=tmp_path / "state" / "audit" / "worker-0")
     assert (code, [event["type"] for event in events]) == (0, ["audit.segment_close", "system.shutdown"])
     assert events[1]["reason"] == "SIGTERM"
 

@@ -121,7 +121,9 @@ def _is_told(disk: Path) -> None:
     state = disk / "state"
     assert verify(state).issues == ()
     types = ("admin.access", "audit.degraded", "audit.gap", "system.shutdown", "audit.segment_close")
-    told = [event for event in get_audit_events(limit=1000, path=state) if event["type"] in types][::-1]
+    told = [
+        event for event in get_audit_events(limit=1000, path=state / "audit" / "worker-0") if event["type"] in types
+    ][::-1]
     assert [event["type"] for event in told] == list(types)
     gap = told[2]
     assert (gap["lost"], gap["decisions"]) == (2, {"allow": 1, "deny": 1, "error": 0, "none": 0})
