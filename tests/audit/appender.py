@@ -24,6 +24,14 @@ class SystemClock:
     elapsed = staticmethod(time.monotonic)
 
 
+async def well_again(ledger: LedgerWriter) -> None:
+    """Let it open the next segment, for half a second at most."""
+    for _ in range(100):
+        await asyncio.sleep(0.005)
+        if ledger.healthy:
+            return
+
+
 async def main(directory: Path, first: int, callers: int, segment_bytes: int, each: int | None) -> None:
     """Every caller records one event after the other; ids are unique over all lives of the process."""
     ledger = LedgerWriter(directory, "main", clock=SystemClock(), limits=WriterLimits(segment_bytes=segment_bytes))
@@ -36,7 +44,7 @@ async def main(directory: Path, first: int, callers: int, segment_bytes: int, ea
             try:
                 await ledger.record(Event(name, "memory.accessed", {"subject": "h1:k:s", "pad": "x" * 400}))
             except AuditUnavailableError:
-                await asyncio.sleep(0.005)
+                await well_again(ledger)
                 continue
             os.writev(1, [f"{name}\n".encode()])
 

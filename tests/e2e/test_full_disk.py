@@ -122,7 +122,9 @@ def _is_told(disk: Path) -> None:
     assert verify(state).issues == ()
     types = ("admin.access", "audit.degraded", "audit.gap", "system.shutdown", "audit.segment_close")
     told = [
-        event for event in get_audit_events(limit=1000, path=state / "audit" / "worker-0") if event["type"] in types
+        event
+        for event in get_audit_events(limit=1000, path=state)
+        if event["type"] in types and event["stream"] == "worker-0"
     ][::-1]
     assert [event["type"] for event in told] == list(types)
     gap = told[2]
