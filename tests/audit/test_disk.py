@@ -29,11 +29,16 @@ def full(files: FaultyFiles, directory: Path) -> None:
     files.write = write  # type: ignore[method-assign]
 
 
+def taken_up(path: Path) -> int:
+    """Size of a file in bytes; -1 while there is none."""
+    return path.stat().st_size if path.exists() else -1
+
+
 async def opened(directory: Path, files: FaultyFiles, limits: WriterLimits = LIMITS) -> LedgerWriter:
     ledger = writer(directory, files=files, limits=limits)
     await ledger.open()
     async with asyncio.timeout(5):
-        while not (ledger.troubles or (directory / STREAM / BALLAST_NAME).exists()):
+        while not (ledger.troubles or taken_up(directory / STREAM / BALLAST_NAME) >= limits.ballast_bytes):
             await asyncio.sleep(0.001)
     return ledger
 
