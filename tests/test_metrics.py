@@ -27,6 +27,7 @@ from authz.core import (
     Meter,
 )
 from authz.metrics import DecisionMeter
+from authz.metrics import meter as meters
 
 SMALL = Catalogue(
     scopes=("memory:read", "memory:write", "admin:read"),
@@ -382,7 +383,7 @@ def test_a_hostile_client_adds_no_series(meter: DecisionMeter) -> None:
 
 def test_remembered_combinations_are_bounded(meter: DecisionMeter, monkeypatch: pytest.MonkeyPatch) -> None:
     """Known values in ever new combinations do not grow the meter's memory without end."""
-    monkeypatch.setattr(metrics, "_MAX_REMEMBERED", 20)
+    monkeypatch.setattr(meters, "_MAX_REMEMBERED", 20)
     sizes = set()
     for reason in REASONS:
         for scopes in ([], ["memory:read"], ["memory:write"], ["memory:read", "memory:write"]):

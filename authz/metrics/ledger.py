@@ -1,0 +1,74 @@
+"""What is measured of the ledger, of the auditor beside it and of those who keep its checkpoints."""
+
+from authz.core import EVENT_TYPES
+from authz.exposition import Counter, Gauge
+from authz.metrics.registry import METRIC_LABEL_OVERFLOW_TOTAL, NONE, OTHER, OUTCOMES, REGISTRY, at_zero
+
+AUDIT_EVENTS_TOTAL = Counter(
+    "authz_audit_events_total", "Events that are durable in the ledger, by type.", ("type",), registry=REGISTRY
+)
+AUDIT_FAILURES_TOTAL = Counter(
+    "authz_audit_failures_total", "Events that the ledger could not make durable.", registry=REGISTRY
+)
+AUDIT_PENDING = Gauge("authz_audit_pending", "Events on their way to the disk.", registry=REGISTRY)
+AUDIT_UNRECORDED_TOTAL = Counter(
+    "authz_audit_unrecorded_total",
+    "Events that went out without a durable record, in degraded mode; `none` is what is no decision.",
+    ("decision",),
+    registry=REGISTRY,
+)
+AUDIT_DEGRADED = Gauge(
+    "authz_audit_degraded", "1 while what cannot be recorded goes out all the same.", registry=REGISTRY
+)
+AUDIT_DAMAGE = Gauge("authz_audit_damage", "Findings of damage in the ledger that are known.", registry=REGISTRY)
+AUDIT_DISK_FREE_BYTES = Gauge(
+    "authz_audit_disk_free_bytes",
+    "What may still be written on the disk under the ledger.",
+    unit="bytes",
+    registry=REGISTRY,
+)
+AUDIT_DISK_DAYS_LEFT = Gauge(
+    "authz_audit_disk_days_left",
+    "How long that lasts at the rate of the last day; NaN while the rate is not known.",
+    registry=REGISTRY,
+)
+AUDIT_CHECKPOINT_AGE_SECONDS = Gauge(
+    "authz_audit_checkpoint_age_seconds",
+    "Time since everything durable in a stream was under a signed checkpoint.",
+    ("stream",),
+    unit="seconds",
+    registry=REGISTRY,
+)
+AUDIT_LAG_RECORDS = Gauge(
+    "authz_audit_lag_records", "Durable records that no signed checkpoint covers yet.", ("stream",), registry=REGISTRY
+)
+AUDIT_ALARMS = Gauge(
+    "authz_audit_alarms", "What the auditor found wrong and somebody has to look at.", registry=REGISTRY
+)
+AUDITOR_STARTS_TOTAL = Counter(
+    "authz_auditor_starts_total", "Starts of the auditor as a child; more than one is a crash.", registry=REGISTRY
+)
+AUDIT_WITNESS_AGE_SECONDS = Gauge(
+    "authz_audit_witness_age_seconds",
+    "Time since a witness last cosigned the node's checkpoint.",
+    ("witness",),
+    unit="seconds",
+    registry=REGISTRY,
+)
+AUDIT_ANCHOR_AGE_SECONDS = Gauge(
+    "authz_audit_anchor_age_seconds",
+    "Time since an anchor last took or confirmed the node's checkpoint.",
+    ("anchor",),
+    unit="seconds",
+    registry=REGISTRY,
+)
+AUDIT_HISTORY_DISAGREES = Gauge(
+    "authz_audit_history_disagrees",
+    "1 for a witness or an anchor that remembers another history than the one on this disk.",
+    ("place",),
+    registry=REGISTRY,
+)
+
+at_zero(AUDIT_EVENTS_TOTAL, (*EVENT_TYPES, OTHER))
+at_zero(AUDIT_UNRECORDED_TOTAL, (*OUTCOMES, NONE))
+at_zero(METRIC_LABEL_OVERFLOW_TOTAL, (AUDIT_EVENTS_TOTAL.registered_name,))

@@ -1,0 +1,207 @@
+"""The meter: counts decisions, requests, refusals and audit events under the labels of the active catalogue."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import product
+from typing import NamedTuple, TypeVar
+
+from authz.core import EVENT_TYPES, REASONS, REFUSALS, AccessRequest, Catalogue, Decision, Kind, kind_of
+from authz.metrics.children import Children
+from authz.metrics.decisions import (
+    AUTH_FAILURES_TOTAL,
+    DECISION_DURATION_SECONDS,
+    DECISIONS_TOTAL,
+    REFUSALS_TOTAL,
+    REQUEST_DURATION_SECONDS,
+    REQUESTS_TOTAL,
+    SCOPE_LATENCY_SECONDS,
+    SCOPE_RATE_LIMITS_TOTAL,
+    SCOPE_REQUESTS_TOTAL,
+    SCOPE_USAGE_TOTAL,
+)
+from authz.metrics.labels import (
+    DECISION_CODES,
+    ENDPOINT_CODES,
+    FAILURES,
+    REFUSED_FAILURES,
+    Labels,
+    code_label,
+    decision_labels,
+    failure_labels,
+    method_label,
+    outcome_of,
+    request_labels,
+    scope_request_labels,
+)
+from authz.metrics.ledger import AUDIT_EVENTS_TOTAL
+from authz.metrics.registry import (
+    MAX_COUNTER_CHILDREN,
+    MAX_HISTOGRAM_CHILDREN,
+    METHODS,
+    METRIC_LABEL_OVERFLOW_TOTAL,
+    NONE,
+    OTHER,
+)
+from authz.metrics.service import POLICY_INFO
+
+_Inc = Callable[[], None]
+_Observe = Callable[[float], None]
+_Key = TypeVar("_Key")
+
+_METHODS = frozenset(METHODS)
+_MAX_REMEMBERED = 10_000
+_UNKNOWN = "\x00"
+"""A label value that no child has."""
+
+
+class _Tally(NamedTuple):
+    """All that one kind of decision or request counts into."""
+
+    incs: Sequence[_Inc]
+    observes: Sequence[_Observe]
+
+
+class DecisionMeter:
+    """Counts decisions, requests, refusals and audit events under the labels of the active catalogue.
+
+    There is one per process: the metrics are the module's. `endpoints` are the route templates of the decision
+    listener itself, each with its methods. Counting never fails and never waits.
+    """
+
+    def __init__(self, endpoints: Mapping[str, Iterable[str]] | None = None) -> None:
+        self._endpoints = {path: tuple(map(method_label, methods)) for path, methods in (endpoints or {}).items()}
+        self._scope_requests = Children(SCOPE_REQUESTS_TOTAL, MAX_COUNTER_CHILDREN)
+        self._scope_usage = Children(SCOPE_USAGE_TOTAL, MAX_COUNTER_CHILDREN)
+        self._scope_latency = Children(SCOPE_LATENCY_SECONDS, MAX_HISTOGRAM_CHILDREN)
+        self._rate_limits = Children(SCOPE_RATE_LIMITS_TOTAL, MAX_COUNTER_CHILDREN)
+        self._failures = Children(AUTH_FAILURES_TOTAL, MAX_COUNTER_CHILDREN)
+        self._decisions = Children(DECISIONS_TOTAL, MAX_COUNTER_CHILDREN)
+        self._requests = Children(REQUESTS_TOTAL, MAX_COUNTER_CHILDREN)
+        self._durations = Children(REQUEST_DURATION_SECONDS, MAX_HISTOGRAM_CHILDREN)
+        self._audited = {each: AUDIT_EVENTS_TOTAL.labels(each).inc for each in (OTHER, *EVENT_TYPES)}
+        self._decision_tallies: dict[tuple[str | None, str, tuple[str, ...], str, bool], _Tally] = {}
+        self._request_tallies: dict[tuple[str | None, str, int], _Tally] = {}
+        self.bind(Catalogue(scopes=(), roles=()))
+
+    def bind(self, catalogue: Catalogue, revision: str | None = None) -> None:
+        """Count under the labels of this catalogue from now on.
+
+        Its label sets are made at zero; those that it no longer knows are dropped; the others keep their counts.
+        """
+        routes = catalogue.route_table()
+        self._declared = {(path, method) for path, methods in self._endpoints.items() for method in methods}
+        self._declared |= {(route.path, method_label(route.method)) for route in routes}
+        self._routes = {path for path, _ in self._declared}
+        self._scopes = frozenset(catalogue.scopes)
+        self._reasons = frozenset((*REASONS, *catalogue.reasons))
+        self._scope_requests.bind(scope_request_labels(routes, catalogue.scopes))
+        self._scope_usage.bind(product((OTHER, *catalogue.scopes)))
+        self._scope_latency.bind(product((NONE, OTHER, *catalogue.scopes)))
+        self._rate_limits.bind(product((NONE, OTHER, *catalogue.scopes)))
+        self._failures.bind(failure_labels(catalogue.reasons))
+        self._decisions.bind(decision_labels(catalogue.reasons))
+        self._requests.bind(request_labels(routes, self._endpoints))
+        self._durations.bind(product((OTHER, *self._endpoints, *(route.path for route in routes))))
+        self._decision_tallies.clear()
+        self._request_tallies.clear()
+        POLICY_INFO.clear()
+        if revision is not None:
+            POLICY_INFO.labels(revision).set(1)
+
+    def decided(self, request: AccessRequest, decision: Decision, seconds: float) -> None:
+        """Count one decision that took `seconds`."""
+        method = request.action.name
+        if method not in _METHODS:
+            method = OTHER
+        key = (decision.route, method, decision.scopes, decision.reason, decision.allow)
+        tally = self._decision_tallies.get(key) or self._decision_tally(*key)
+        for inc in tally.incs:
+            inc()
+        for observe in tally.observes:
+            observe(seconds)
+
+    def request_finished(self, route: str | None, method: str, status: int, seconds: float) -> None:
+        """Count one request on the decision listener; `route` is a template of the policy or of the listener."""
+        key = (route, method_label(method), status)
+        tally = self._request_tallies.get(key) or self._request_tally(*key)
+        for inc in tally.incs:
+            inc()
+        for observe in tally.observes:
+            observe(seconds)
+
+    def refused(self, code: str) -> None:
+        """Count one call that never became a question."""
+        if code not in REFUSALS:
+            METRIC_LABEL_OVERFLOW_TOTAL.labels(REFUSALS_TOTAL.registered_name).inc()
+            code = OTHER
+        REFUSALS_TOTAL.labels(code).inc()
+        failure = (str(REFUSALS.get(code)), code)
+        if failure in REFUSED_FAILURES:
+            AUTH_FAILURES_TOTAL.labels(*failure).inc()
+
+    def audited(self, event_type: str) -> None:
+        """Count one event that is durable in the ledger."""
+        inc = self._audited.get(event_type)
+        if inc is None:
+            METRIC_LABEL_OVERFLOW_TOTAL.labels(AUDIT_EVENTS_TOTAL.registered_name).inc()
+            inc = self._audited[OTHER]
+        inc()
+
+    def _decision_tally(
+        self, route: str | None, method: str, scopes: tuple[str, ...], reason: str, allow: bool
+    ) -> _Tally:
+        kind = kind_of(reason)
+        outcome = outcome_of(kind, allow=allow)
+        incs: list[_Inc] = []
+        observes: list[_Observe] = [DECISION_DURATION_SECONDS.observe]
+        incs.append(self._decisions.first(incs, (outcome, reason), (outcome, OTHER)).inc)
+        if kind in FAILURES:
+            status = str(kind.value)
+            incs.append(self._failures.first(incs, (status, reason), (status, OTHER)).inc)
+        for scope in dict.fromkeys(s if s in self._scopes else _UNKNOWN for s in scopes) or (NONE,):
+            places = self._scope_request_places(route, method, scope, outcome)
+            incs.append(self._scope_requests.first(incs, *places).inc)
+            observes.append(self._scope_latency.first(incs, (scope,), (OTHER,)).observe)
+            if allow and scope != NONE:
+                incs.append(self._scope_usage.first(incs, (scope,), (OTHER,)).inc)
+            if kind is Kind.LIMITED:
+                incs.append(self._rate_limits.first(incs, (scope,), (OTHER,)).inc)
+        tally = _Tally(incs, observes)
+        if self._knows(route) and reason in self._reasons and self._scopes.issuperset(scopes):
+            _remember(self._decision_tallies, (route, method, scopes, reason, allow), tally)
+        return tally
+
+    def _scope_request_places(self, route: str | None, method: str, scope: str, outcome: str) -> list[Labels]:
+        """Where a decision may be counted, the most telling place first."""
+        last: list[Labels] = [(OTHER, OTHER, scope, outcome), (OTHER, OTHER, OTHER, outcome)]
+        if route is not None:
+            judged = self._judged(route, method)
+            return [(route, judged, scope, outcome), (route, judged, OTHER, outcome), *last]
+        if scope == NONE:
+            return [(OTHER, method, NONE, outcome)]
+        return last
+
+    def _request_tally(self, route: str | None, method: str, status: int) -> _Tally:
+        incs: list[_Inc] = []
+        decided = route is not None and route not in self._endpoints
+        code = code_label(status, DECISION_CODES if decided else ENDPOINT_CODES)
+        place = (OTHER, method, code) if route is None else (route, self._judged(route, method), code)
+        incs.append(self._requests.first(incs, place, (OTHER, method, code)).inc)
+        observe = self._durations.first(incs, (OTHER if route is None else route,), (OTHER,)).observe
+        tally = _Tally(incs, [observe])
+        if self._knows(route):
+            _remember(self._request_tallies, (route, method, status), tally)
+        return tally
+
+    def _judged(self, route: str, method: str) -> str:
+        """A HEAD is judged, and so counted, as a GET where no HEAD route is declared."""
+        return "GET" if method == "HEAD" and (route, method) not in self._declared else method
+
+    def _knows(self, route: str | None) -> bool:
+        return route is None or route in self._routes
+
+
+def _remember(tallies: dict[_Key, _Tally], key: _Key, tally: _Tally) -> None:
+    """Keep a tally for the next time. The keys are of the catalogue, but their combinations could be many."""
+    if len(tallies) >= _MAX_REMEMBERED:
+        tallies.clear()
+    tallies[key] = tally
