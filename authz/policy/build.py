@@ -17,6 +17,7 @@ from authz.policy.errors import BuildError, Problem
 from authz.policy.marks import Marks
 from authz.policy.probe import probe
 from authz.policy.program import Workbench
+from authz.policy.roots import roots
 from authz.policy.sources import INPUT_SCHEMA, read_sources, revision_of, write_sources
 from authz.policy.tables import check_tables
 
@@ -70,7 +71,7 @@ def build(src: Path, out: Path, opa: Path | None = None) -> BuildReport:
     members |= {
         DATA: _canonical(data),
         MODULE: wasm,
-        MANIFEST: _manifest(members[MANIFEST], BuiltWith(entrypoints, program.version)),
+        MANIFEST: _manifest(members[MANIFEST], roots(sources, data), BuiltWith(entrypoints, program.version)),
     }
     catalogue, breaches = probe(wasm, members[DATA])
     if breaches or catalogue is None:
@@ -144,10 +145,10 @@ def _rule_place(sources: Mapping[str, bytes], rule: str) -> tuple[str, int]:
     return next(iter(texts)), 1
 
 
-def _manifest(written_by_opa: bytes, built_with: BuiltWith) -> bytes:
+def _manifest(written_by_opa: bytes, owned: list[str], built_with: BuiltWith) -> bytes:
     manifest = json.loads(written_by_opa)
     msgspec.convert(manifest, Manifest)
-    return _canonical({**manifest, "metadata": {"authz": msgspec.to_builtins(built_with)}})
+    return _canonical({**manifest, "roots": owned, "metadata": {"authz": msgspec.to_builtins(built_with)}})
 
 
 def _canonical(document: dict[str, Any]) -> bytes:

@@ -84,6 +84,14 @@ def test_a_policy_needs_only_decision_and_catalogue(write: Write, tmp_path: Path
     module.close()
 
 
+def test_a_bundle_owns_its_own_names_only(write: Write, tmp_path: Path, opa_binary: Path) -> None:
+    """The roots are the first names of packages and data: beside it an OPA server keeps the rules of its own API."""
+    files = {"policy.rego": SMALLEST, "more/more.rego": "package shared.more\n\nx := 1\n", "hr/data.yaml": "a: 1\n"}
+    policy.build(write(files), tmp_path / "b.tar.gz", opa_binary)
+
+    assert bundle.read(tmp_path / "b.tar.gz").manifest.roots == ("authz", "hr", "shared")
+
+
 def test_a_function_may_refer_to_the_decision(write: Write, tmp_path: Path, opa_binary: Path) -> None:
     """OPA would make an entrypoint of whatever refers to one, which a function cannot be."""
     more = "\nagain(x) := decision if x\n\nother := again(true)\n"
@@ -112,6 +120,14 @@ def test_a_function_may_refer_to_the_decision(write: Write, tmp_path: Path, opa_
         (
             {"p.rego": SMALLEST, "a/data.yaml": "x:\n  k: 1\n  l: 2\n  k: 3\ny: 1\nx: 2\n"},
             ["a/data.yaml:4: k is also on line 2 (keep one)", "a/data.yaml:6: x is also on line 1 (keep one)"],
+        ),
+        (
+            {"p.rego": SMALLEST, "s.rego": "# Its own.\npackage system.authz\n\nallow := true\n"},
+            ["s.rego:2: package system is the OPA server's own: it says who may use its API (name it otherwise)"],
+        ),
+        (
+            {"p.rego": SMALLEST, "system/authz/data.yaml": "allow: true\n"},
+            ["system:1: data under system is the OPA server's own (name it otherwise)"],
         ),
         ({"p.rego": SMALLEST + "\nx := y\n"}, ["p.rego:7: var y is unsafe"]),
         ({"p.rego": SMALLEST + "\nx := 1 1\n"}, ["p.rego:7: number cannot be used for rule name"]),
