@@ -3,8 +3,11 @@
 import os
 import time
 
-_POOL_BYTES = 4000
-_RANDOM_BYTES = 10
+_RANDOM_DIGITS = 19
+_POOL_BYTES = 200 * _RANDOM_DIGITS
+
+_VARIANT = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
+"""A random digit -> the digit that holds the variant, binary 10, and two random bits (RFC 9562 section 4.1)."""
 
 
 class IdSource:
@@ -13,17 +16,18 @@ class IdSource:
     __slots__ = ("_at", "_pool")
 
     def __init__(self) -> None:
-        self._pool = b""
+        self._pool = ""
         self._at = 0
 
     def __call__(self) -> str:
         """A new id, as 36 characters."""
         if self._at >= len(self._pool):
-            self._pool = os.urandom(_POOL_BYTES)
+            self._pool = os.urandom(_POOL_BYTES).hex()
             self._at = 0
-        random = self._pool[self._at : self._at + _RANDOM_BYTES]
-        self._at += _RANDOM_BYTES
-        milliseconds = (time.time_ns() // 1_000_000).to_bytes(6)
-        version, variant = 0x70 | (random[0] & 0x0F), 0x80 | (random[2] & 0x3F)
-        text = (milliseconds + bytes((version, random[1], variant)) + random[3:]).hex()
-        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+        at, pool = self._at, self._pool
+        self._at = at + _RANDOM_DIGITS
+        milliseconds = f"{time.time_ns() // 1_000_000:012x}"
+        return (
+            f"{milliseconds[:8]}-{milliseconds[8:]}-7{pool[at : at + 3]}"
+            f"-{_VARIANT[pool[at + 3]]}{pool[at + 4 : at + 7]}-{pool[at + 7 : at + 19]}"
+        )

@@ -96,7 +96,7 @@ EVENT_TYPES: dict[str, EventType] = {
 }
 
 
-class Event(NamedTuple):
+class Event(Struct, frozen=True):
     """One event on its way into the ledger; the ledger adds `prev`, `seq` and `ts` in front.
 
     `body` is encoded as one JSON object. It must not hold a token, a raw user id or a raw parameter.

@@ -1,6 +1,6 @@
 """Where a question points: the route and its parameters, from the raw target."""
 
-from typing import NamedTuple
+from msgspec import Struct
 
 from authz.core.errors import BadRequestError
 from authz.core.forms import read_formed
@@ -9,12 +9,12 @@ from authz.core.paths import normalise_host, split_path
 from authz.core.routes import Route, RouteTable, parameter_names
 
 
-class Place(NamedTuple):
+class Place(Struct, frozen=True):
     """The route of a question and its decoded parameters, or why there is none."""
 
     host: str | None = None
     route: Route | None = None
-    params: dict[str, str] = {}  # noqa: RUF012 - never mutated
+    params: dict[str, str] = {}
     ambiguous: bool = False
     other_methods: bool = False
 

@@ -1,7 +1,7 @@
 """The route table of one policy revision: (method, host, path) -> template and parameters."""
 
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from msgspec import Struct
 
@@ -41,7 +41,7 @@ class Route(Struct, frozen=True, kw_only=True):
         return self.all_of + self.any_of + tuple(s for each in self.params.values() for s in each.or_any_of)
 
 
-class RouteMatch(NamedTuple):
+class RouteMatch(Struct, frozen=True):
     """A route and the decoded values of its parameters."""
 
     route: Route
@@ -61,6 +61,13 @@ class _Node:
         self.parameter: _Node | None = None
         self.rest: _Node | None = None
         self.routes: dict[str | None, dict[str, Route]] = {}
+
+    def declared(self, host: str | None) -> dict[str, Route] | None:
+        """The routes that end here, by method: those for this very host before those for any."""
+        anywhere = self.routes.get(None)
+        if host is None or host not in self.routes:
+            return anywhere
+        return {**(anywhere or {}), **self.routes[host]}
 
 
 class RouteTable:
@@ -95,13 +102,7 @@ class RouteTable:
 
     def _declared(self, segments: tuple[str, ...], host: str | None) -> dict[str, Route]:
         """The routes of the most literal template that fits, by method; one for this very host before one for any."""
-        for leaf in _leaves(self._root, segments, 0):
-            declared = leaf.routes.get(None, {})
-            if host is not None and host in leaf.routes:
-                declared = {**declared, **leaf.routes[host]}
-            if declared:
-                return declared
-        return {}
+        return _most_literal(self._root, segments, 0, host) or {}
 
 
 def parameter_names(path: str) -> tuple[str, ...]:
@@ -134,20 +135,18 @@ def _insert(root: _Node, route: Route) -> None:
     node.routes.setdefault(route.host, {})[route.method] = route
 
 
-def _leaves(node: _Node, segments: tuple[str, ...], at: int) -> "list[_Node]":
-    """The nodes that a path can end in, the most literal first."""
+def _most_literal(node: _Node, segments: tuple[str, ...], at: int, host: str | None) -> dict[str, Route] | None:
+    """The routes at the most literal end of a path that has any for this host."""
     if at == len(segments):
-        return [node] if node.routes else []
+        return node.declared(host)
     segment = segments[at]
-    leaves: list[_Node] = []
     literal = node.literals.get(segment)
-    if literal is not None:
-        leaves += _leaves(literal, segments, at + 1)
-    if node.parameter is not None and segment:
-        leaves += _leaves(node.parameter, segments, at + 1)
-    if node.rest is not None and segment:
-        leaves.append(node.rest)
-    return leaves
+    found = _most_literal(literal, segments, at + 1, host) if literal is not None else None
+    if not found and node.parameter is not None and segment:
+        found = _most_literal(node.parameter, segments, at + 1, host)
+    if not found and node.rest is not None and segment:
+        found = node.rest.declared(host)
+    return found
 
 
 @lru_cache(4096)

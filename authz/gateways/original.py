@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+from msgspec import Struct
+
 from authz.core import AccessRequest, Action, BearerToken, Caller, Entity
 from authz.gateways.wire import Headers, Provenance, RequestHead, correlation, once, provenance, single
 
@@ -17,7 +19,7 @@ class HeaderSet(NamedTuple):
     host: str
 
 
-class Told(NamedTuple):
+class Told(Struct, frozen=True):
     """An original request as it was told, raw; None for what was not told exactly once."""
 
     method: str | None

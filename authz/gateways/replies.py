@@ -1,6 +1,7 @@
 """How a decision is written for a gateway: lean on an allow, a problem document on a denial, identity in headers."""
 
 import re
+from functools import lru_cache
 from urllib.parse import quote
 
 import msgspec
@@ -38,8 +39,8 @@ def identity_headers(decision: Decision) -> dict[str, str]:
     return {
         **decision.headers,
         "X-Authz-Subject": printable(decision.subject.id),
-        "X-Authz-Roles": ",".join(map(printable, decision.subject.roles)),
-        "X-Authz-Scopes": ",".join(map(printable, decision.scopes)),
+        "X-Authz-Roles": _listed(decision.subject.roles),
+        "X-Authz-Scopes": _listed(decision.scopes),
     }
 
 
@@ -50,6 +51,11 @@ def printable(text: str) -> str:
     return quote(text, safe="!\"#$&'()*+-./:;<=>?@[\\]^_`{|}~", errors="replace")
 
 
+@lru_cache(4096)
+def _listed(names: tuple[str, ...]) -> str:
+    return ",".join(map(printable, names))
+
+
 def problem(head: RequestHead, decision: Decision, status: int) -> Reply:
     """A denial as RFC 9457 problem+json with the decision's id and a reason that tells a client nothing internal."""
     headers = {"X-Decision-Id": decision.id}
@@ -58,7 +64,7 @@ def problem(head: RequestHead, decision: Decision, status: int) -> Reply:
     elif decision.reason == "scope_missing":
         headers["WWW-Authenticate"] = 'Bearer realm="authz", error="insufficient_scope"'
     reply = refusal(head, status, decision.reason, client_text(decision.reason), decision_id=decision.id)
-    return reply._replace(headers={**headers, **reply.headers})
+    return Reply(reply.status, {**headers, **reply.headers}, reply.body)
 
 
 def refusal(head: RequestHead, status: int, code: str, detail: str, **members: str) -> Reply:

@@ -4,6 +4,8 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple, Protocol, TypedDict
 
+from msgspec import Struct
+
 from authz.core import AccessRequest, BearerToken, Caller, Decision
 
 
@@ -15,7 +17,7 @@ class Headers(Protocol):
         ...
 
 
-class RequestHead(NamedTuple):
+class RequestHead(Struct, frozen=True):
     """The head of an HTTP request: `target` is the raw request target, exactly as it was sent."""
 
     method: str
@@ -23,7 +25,7 @@ class RequestHead(NamedTuple):
     headers: Headers
 
 
-class Reply(NamedTuple):
+class Reply(Struct, frozen=True):
     """What goes back to the gateway."""
 
     status: int
@@ -60,20 +62,22 @@ _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-
 
 _BEARER = "bearer "
 
+_ABSENT: list[str] = []
+
 
 def provenance(headers: Headers) -> Provenance:
     """Request id, trace and what the gateway says of the client, which its shipped configuration always sets."""
-    return {
-        **correlation(headers),
-        "session_id": single(headers, "X-Authz-Session-ID"),
-        "ip": single(headers, "X-Authz-Client-IP"),
-        "user_agent": single(headers, "X-Authz-User-Agent"),
-    }
+    whence = correlation(headers)
+    whence["session_id"] = single(headers, "X-Authz-Session-ID")
+    whence["ip"] = single(headers, "X-Authz-Client-IP")
+    whence["user_agent"] = single(headers, "X-Authz-User-Agent")
+    return whence
 
 
 def correlation(headers: Headers) -> Provenance:
     """Request id and trace: whoever sent them, they only help to find the record again."""
-    trace = _TRACEPARENT.fullmatch(single(headers, "traceparent") or "")
+    told = single(headers, "traceparent")
+    trace = _TRACEPARENT.fullmatch(told) if told else None
     return {"request_id": single(headers, "X-Request-ID"), "trace_id": trace.group(1) if trace else None}
 
 
@@ -93,10 +97,10 @@ def bearer_token(headers: Headers) -> BearerToken | None:
 def single(headers: Headers, name: str) -> str | None:
     """As `once`, as text: what a client sent as raw bytes is readable afterwards, and no longer what it was."""
     value = once(headers, name)
-    return value.encode("utf-8", "replace").decode() if value else None
+    return value if value is None or value.isascii() else value.encode("utf-8", "replace").decode()
 
 
 def once(headers: Headers, name: str) -> str | None:
     """The value of a field that may be there once, exactly as sent; a repeated or empty one counts as absent."""
-    values = headers.getall(name, [])
-    return values[0] if len(values) == 1 and values[0] else None
+    values = headers.getall(name, _ABSENT)
+    return values[0] or None if len(values) == 1 else None

@@ -2,10 +2,10 @@
 
 import time
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple
 
 import structlog
 from aiohttp import web
+from msgspec import Struct
 
 from authz.core import (
     AccessRequest,
@@ -35,7 +35,7 @@ from authz.http.errors import CallerForbiddenError, MethodNotSupportedError, Not
 from authz.metrics import DecisionMeter
 
 
-class Answer(NamedTuple):
+class Answer(Struct, frozen=True):
     """A reply, and the decision in it, if it came to one."""
 
     reply: Reply
@@ -80,7 +80,7 @@ class DecisionListener:
     async def _check(self, head: RequestHead, request: web.BaseRequest, prefix: str) -> Answer:
         known, token = self._callers.identify(request, prefix)
         dialect = DIALECTS[prefix]
-        asked = dialect.read(head._replace(target=head.target[len(prefix) :]), known.caller, token)
+        asked = dialect.read(RequestHead(head.method, head.target[len(prefix) :], head.headers), known.caller, token)
         decision = await self._decide(asked)
         reply = write_observed(decision) if known.caller.observes else dialect.write(head, decision)
         return Answer(reply, decision, asked.action.name)

@@ -68,14 +68,15 @@ class WrittenResponse(web.StreamResponse):
         transport.write(self._bytes())
 
     def _bytes(self) -> bytes:
-        status, headers, body = self._reply
-        fields = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-        if fields.count("\n") != len(headers) or fields.count("\r") != len(headers) or "\0" in fields:
+        reply = self._reply
+        fields = "".join([f"{name}: {value}\r\n" for name, value in reply.headers.items()])
+        if fields.count("\n") != len(reply.headers) or fields.count("\r") != len(reply.headers) or "\0" in fields:
             raise ValueError("a header of the reply holds a line break")
         connection = ""
         if not self._persistent:
             connection = _CLOSE
         elif self._request.version < HttpVersion11:
             connection = _KEEP_ALIVE
-        head = f"{_STATUS_LINES[status]}{fields}{_date()}{connection}Content-Length: {len(body)}\r\n\r\n".encode()
-        return head if self._request.method == "HEAD" else head + body
+        length = len(reply.body)
+        head = f"{_STATUS_LINES[reply.status]}{fields}{_date()}{connection}Content-Length: {length}\r\n\r\n".encode()
+        return head if self._request.method == "HEAD" else head + reply.body
