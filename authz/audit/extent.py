@@ -28,13 +28,14 @@ class Extent(NamedTuple):
     opening: SegmentOpen | None
 
 
-def extents(directory: Path, since: str = "") -> list[Extent]:
-    """The segments of a stream, oldest first, from the one named `since` on.
+def extents(directory: Path, since: str = "", most: int | None = None) -> list[Extent]:
+    """The segments of a stream, oldest first, from the one named `since` on; at most `most` of them.
 
-    One that vanishes while they are listed never counted. Raises OSError.
+    With it, of the last one it is not known what counts. One that vanishes while they are listed never counted.
+    Raises OSError.
     """
     found: list[Extent] = []
-    for name in reversed([each for each in segment_names(directory) if each >= since]):
+    for name in reversed([each for each in segment_names(directory) if each >= since][:most]):
         path = directory / name
         after = found[-1].opening if found else None
         stated = after.previous_bytes if after is not None and after.previous_segment == name else None

@@ -66,10 +66,24 @@ class ScrubStatus(Struct, frozen=True):
     rounds: int = 0
 
 
+class ConsumerStatus(Struct, frozen=True):
+    """Somebody who works on the records as they come, such as the index.
+
+    `lag_records`: durable records that it has not taken yet. `failure`: why it takes none now, to be tried again.
+    `failures`: how often that was, since the auditor began. `trouble`: what of the ledger did not read as records.
+    """
+
+    name: str
+    lag_records: int = 0
+    failure: str | None = None
+    failures: int = 0
+    trouble: str | None = None
+
+
 class AuditorStatus(Struct, frozen=True, kw_only=True):
     """The auditor as a whole. `reads_device`: records are read past the page cache. `refusals`: of streams, so far.
 
-    `outward`: what the witnesses and anchors say, in their own words.
+    `consumers`: who works on the records beside it. `outward`: what the witnesses and anchors say, in their own words.
     """
 
     time: float
@@ -81,6 +95,7 @@ class AuditorStatus(Struct, frozen=True, kw_only=True):
     alarms: tuple[Alarm, ...] = ()
     trouble: str | None = None
     scrub: ScrubStatus = ScrubStatus()
+    consumers: tuple[ConsumerStatus, ...] = ()
     outward: dict[str, Any] = {}
 
 

@@ -58,7 +58,9 @@ async def _sign(auditor: AuditorProcess, *, once: bool, supervised: bool) -> Non
     await auditor.open()
     watching = asyncio.create_task(_until_closed(auditor)) if supervised else None
     try:
-        if not once:
+        if once:
+            await auditor.catch_up()
+        else:
             await auditor.run()
         await auditor.close()
     finally:

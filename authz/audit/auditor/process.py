@@ -14,6 +14,7 @@ import structlog
 from authz.anchoring import Anchoring
 from authz.audit.atomic import Shelf
 from authz.audit.auditor.auditor import Auditor
+from authz.audit.auditor.consumers import consumers
 from authz.audit.auditor.signed import SIGNED_NAME, SignedStore
 from authz.audit.compress import Compressor
 from authz.audit.location import LedgerUnreadableError
@@ -23,6 +24,7 @@ from authz.audit.rollup_record import AUDITOR, ROLLUP
 from authz.audit.segment import ledger_event
 from authz.audit.status import AUDITOR_NAME, AuditorStatus, read_status, write_status
 from authz.audit.successors import newest_successor
+from authz.audit.trail import Trail
 from authz.audit.writer import LedgerWriter
 from authz.config import AuditSettings
 from authz.core import AuthzError, Clock
@@ -43,7 +45,7 @@ class AuditorProcess:
     """All of it. `open`, then `run` until `stop` is called, then `close`; in one event loop.
 
     The trees are grown and signed in one thread of their own, so the loop stays free for the ledger writer and for
-    witnesses and anchors.
+    witnesses and anchors; the trail has another one.
     """
 
     def __init__(self, state: Path, settings: AuditSettings, clock: Clock, shelf: Shelf | None = None) -> None:
@@ -57,6 +59,7 @@ class AuditorProcess:
         self._rolled_up: object = None
         self._trouble: str | None = None
         self._compressed_at = 0.0
+        self._trail = Trail(self._audit, consumers(state, settings), clock)
         self._lock: StreamLock
         self._signer: Signer
         self._store: SignedStore
@@ -82,10 +85,15 @@ class AuditorProcess:
         self._stopped.set()
 
     async def run(self) -> None:
-        """Round after round. Raises SigningUnsafeError: what was signed is not known any more."""
+        """Round after round, and the trail beside them. Raises SigningUnsafeError: it is not known what was signed."""
+        self._trail.start()
         while not self._stopped.is_set():
             await self.round()
             await self._pause()
+
+    async def catch_up(self) -> None:
+        """In place of `run`, and before `close`: have the consumers of the trail take all that is there now."""
+        await asyncio.to_thread(self._trail.catch_up)
 
     async def round(self) -> None:
         """Sign what is durable, roll it up, sign that; then look at a little of what was signed before."""
@@ -99,6 +107,7 @@ class AuditorProcess:
 
     async def close(self) -> None:
         """Sign what came last, the end of the auditor's own stream too, and let go of everything."""
+        await asyncio.to_thread(self._trail.stop)
         await self.round()
         await self._writer.close()
         await self._in_thread(self._auditor.round_of_own)
@@ -182,6 +191,7 @@ class AuditorProcess:
             alarms=self._auditor.alarms.standing,
             trouble=self._trouble,
             scrub=self._auditor.scrubbed,
+            consumers=self._trail.status(),
             outward=msgspec.to_builtins(self._anchoring.status()),
         )
         try:
