@@ -52,7 +52,18 @@ from authz.core.model import (
 from authz.core.paths import normalise_host, split_path
 from authz.core.pipeline import DecisionPoint
 from authz.core.place import Place
-from authz.core.ports import Clock, Ledger, Meter, Policies, Policy, Pseudonyms, TokenVerifier
+from authz.core.ports import (
+    Clock,
+    Identified,
+    Identities,
+    Ledger,
+    Meter,
+    Policies,
+    Policy,
+    Pseudonyms,
+    TokenVerifier,
+)
+from authz.core.privacy import KEPT, Fields, coarse_address, coarse_agent
 from authz.core.reasons import POLICY_ALLOWS, POLICY_DENIES, REASONS, REFUSALS, Kind, client_text, kind_of
 from authz.core.routes import Parameter, Route, RouteMatch, RouteTable, Treatment, parameter_names
 
@@ -61,6 +72,7 @@ __all__ = [
     "BREACH",
     "ERROR",
     "EVENT_TYPES",
+    "KEPT",
     "MAX_NESTING",
     "POLICY_ALLOWS",
     "POLICY_DENIES",
@@ -88,6 +100,9 @@ __all__ = [
     "Event",
     "EventType",
     "Explanation",
+    "Fields",
+    "Identified",
+    "Identities",
     "Kind",
     "Ledger",
     "Limit",
@@ -113,6 +128,8 @@ __all__ = [
     "batch_document",
     "check_document",
     "client_text",
+    "coarse_address",
+    "coarse_agent",
     "explanation",
     "kind_of",
     "nesting_within",

@@ -8,7 +8,7 @@ from authz.core.events import DecisionBody
 from authz.core.model import AccessRequest, Decision, TokenRefusal
 from authz.core.place import Place
 from authz.core.ports import Policy, Pseudonyms
-from authz.core.privacy import shortened, treated_params, treated_path, treated_values
+from authz.core.privacy import KEPT, Fields, shortened, treated_params, treated_path, treated_values
 from authz.core.reasons import Kind
 
 _MAX_FREE_FORM_BYTES = 8192
@@ -30,6 +30,7 @@ def account_of(
     place: Place,
     pseudonyms: Pseudonyms,
     refusal: TokenRefusal | None,
+    fields: Fields = KEPT,
 ) -> DecisionBody:
     """The body of the decision's record."""
     subject, route = decision.subject, place.route
@@ -51,7 +52,7 @@ def account_of(
         granted_by=decision.granted_by,
         action=request.action.name[:_MAX_KIND_CHARACTERS],
         route=route.path if route else None,
-        params=treated_params(route, place.params, pseudonyms) if route and place.params else {},
+        params=treated_params(route, place.params, pseudonyms, fields) if route and place.params else {},
         path=treated_path(request.resource.id, policy.routes.literals, pseudonyms) if is_route and not route else None,
         resource=None if is_route else _resource(request, policy, pseudonyms),
         host=place.host,
@@ -61,10 +62,10 @@ def account_of(
         dialect=request.dialect,
         channel=request.channel,
         caller=request.caller.name,
-        ip=shortened(request.ip),
-        user_agent=shortened(request.user_agent),
+        ip=fields.ip(request.ip),
+        user_agent=fields.user_agent(request.user_agent),
         # A session id can be a credential, so it is written down as a pseudonym.
-        session_id=pseudonyms.pseudonym(session) if session else None,
+        session_id=pseudonyms.pseudonym(session) if session and fields.session_id else None,
         request_id=shortened(request.request_id),
         trace_id=request.trace_id,
         enforced=not request.caller.observes,

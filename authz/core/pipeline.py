@@ -11,7 +11,8 @@ from authz.core.errors import AuditUnavailableError, OverloadedError
 from authz.core.events import Event
 from authz.core.model import ANONYMOUS, AccessRequest, Decision, PolicyDecision, Subject, TokenRefusal
 from authz.core.place import Place, locate
-from authz.core.ports import Clock, Ledger, Meter, Policies, Pseudonyms, TokenVerifier
+from authz.core.ports import Clock, Identities, Ledger, Meter, Policies, Pseudonyms, TokenVerifier
+from authz.core.privacy import KEPT, Fields, identified
 from authz.core.reasons import Kind, kind_of
 from authz.core.subjects import asserted, with_stated_properties
 
@@ -26,6 +27,9 @@ class DecisionPoint(Struct, frozen=True, kw_only=True):
     meter: Meter
     clock: Clock
     new_id: Callable[[], str]
+    fields: Fields = KEPT
+    identities: Identities | None = None
+    """None: `pseudonyms` is all it takes."""
 
     async def decide(self, request: AccessRequest, *, audit_as: str | None = None) -> Decision:
         """Answer one question. When this returns, the answer is recorded (see `Ledger.record`) or "could not decide".
@@ -43,6 +47,14 @@ class DecisionPoint(Struct, frozen=True, kw_only=True):
         place = locate(request, subject, policy.routes)
         # 4. What the host itself refuses needs no policy.
         ruling = _ruled_out(request, subject, place)
+        pseudonyms = self.pseudonyms
+        if self.identities is not None:
+            try:
+                pseudonyms = await self.identities.disguise(identified(request, subject, place, policy.catalogue))
+            except (AuditUnavailableError, OverloadedError) as error:
+                # Whoever cannot be named safely is not recorded, and so gets no answer.
+                ruling = PolicyDecision(allow=False, reason=error.code, scopes=())
+            subject = _under(pseudonyms, subject)
         if ruling is None and self._late(request, started):
             # No allow is recorded that nobody waited for.
             ruling = PolicyDecision(allow=False, reason="overloaded", scopes=())
@@ -64,7 +76,7 @@ class DecisionPoint(Struct, frozen=True, kw_only=True):
             route=place.route.path if place.route is not None else None,
         )
         # 7. Durable before anyone hears of it: what cannot be recorded does not leave the house.
-        account = account_of(request, decision, policy, place, self.pseudonyms, refusal)
+        account = account_of(request, decision, policy, place, pseudonyms, refusal, self.fields)
         decision = await self._recorded(decision, Event(decision.id, audit_as or EVENT_TYPE_OF[decision.kind], account))
         # 8. Counted, whatever it was.
         self.meter.decided(request, decision, self.clock.elapsed() - started)
@@ -105,6 +117,10 @@ class DecisionPoint(Struct, frozen=True, kw_only=True):
                 decision, allow=False, reason=error.code, scopes=(), missing=(), granted_by={}, headers={}
             )
         return decision
+
+
+def _under(pseudonyms: Pseudonyms, subject: Subject) -> Subject:
+    return msgspec.structs.replace(subject, pseudonym=pseudonyms.pseudonym(subject.id)) if subject.id else subject
 
 
 def _ruled_out(request: AccessRequest, subject: Subject, place: Place) -> PolicyDecision | None:

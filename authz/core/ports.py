@@ -1,7 +1,7 @@
 """What the pipeline awaits. Each port says in words what it promises; the composition root picks who keeps it."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from authz.core.contract import Catalogue
 from authz.core.events import Event
@@ -26,6 +26,26 @@ class Pseudonyms(Protocol):
 
     def pseudonym(self, value: str) -> str:
         """`h1:<key id>:<base64url of 16 bytes>`; never reversible without the key."""
+        ...
+
+
+class Identified(NamedTuple):
+    """The values of one request that say who or what it is about. `subject` is None when nobody was identified."""
+
+    subject: str | None = None
+    session: str | None = None
+    others: tuple[str, ...] = ()
+
+
+class Identities(Protocol):
+    """Pseudonyms that take more than a key: something that is kept for each identity, and can be erased."""
+
+    async def disguise(self, identified: Identified) -> Pseudonyms:
+        """The pseudonyms for the record of this one request; what they rest on is durable when this returns.
+
+        A value that is none of those identified may get a pseudonym for this record alone, which nobody can make again.
+        Raises AuditUnavailableError or OverloadedError when the identities cannot be kept.
+        """
         ...
 
 

@@ -3,7 +3,7 @@
 from authz.config import IssuerSettings
 from authz.identity.devkeys import DEV_AUDIENCE, DEV_CLAIMS, DEV_ISSUER, dev_issuer, mint_token
 from authz.identity.jwks import KeyStatus
-from authz.identity.pseudonym import Pseudonymiser, load_key, load_or_create_key
+from authz.identity.pseudonym import Pseudonymiser, create_once, load_key, load_or_create_key
 from authz.identity.settings import ALGORITHMS, check_issuers
 from authz.identity.verifier import Verifier
 
@@ -17,6 +17,7 @@ __all__ = [
     "Pseudonymiser",
     "Verifier",
     "check_issuers",
+    "create_once",
     "dev_issuer",
     "load_key",
     "load_or_create_key",
