@@ -192,7 +192,7 @@ async def test_pruned_segments_are_told_of_and_read_no_more(tmp_path: Path) -> N
     assert [each.trouble for each in trail.status()] == [None, None]
 
 
-async def test_reading_goes_on_behind_damage_and_says_so(tmp_path: Path) -> None:
+def test_reading_goes_on_behind_damage_and_says_so(tmp_path: Path) -> None:
     """A line that is no record is not handed over; the others are."""
     node = Node(tmp_path)
     node.write(10)
