@@ -1,27 +1,58 @@
-"""Policy bundles: read, verified against a digest, packed; and the `opa` program that builds them."""
+"""Policy bundles: read, verified against a digest or signatures, packed, signed; and the `opa` that builds them."""
 
-from authz.bundle.archive import Limits, pack, unpack
-from authz.bundle.errors import BundleError, OpaMissingError
+from authz.bundle.archive import Limits, pack, unpack, write
+from authz.bundle.errors import (
+    AlteredError,
+    BundleError,
+    KeyRefusedError,
+    OpaMissingError,
+    SignatureError,
+    UnsignedError,
+)
+from authz.bundle.inspection import Inspection, inspect
+from authz.bundle.keys import KeyAlgorithm, SigningKey, VerificationKey, read_signing_key, read_verification_key
 from authz.bundle.opa import Opa, find_opa
-from authz.bundle.reader import DATA, MANIFEST, MODULE, BuiltWith, Bundle, Manifest, read, verify_digest
+from authz.bundle.reader import CASES, DATA, MANIFEST, MODULE, BuiltWith, Bundle, Manifest, read, verify_digest
 from authz.bundle.shipped import read_shipped, shipped_archive
+from authz.bundle.signatures import UnverifiedSignature, unverified_signatures
+from authz.bundle.signing import countersign, sign
+from authz.bundle.verification import Signed, verify_signatures
 
 __all__ = [
+    "CASES",
     "DATA",
     "MANIFEST",
     "MODULE",
+    "AlteredError",
     "BuiltWith",
     "Bundle",
     "BundleError",
+    "Inspection",
+    "KeyAlgorithm",
+    "KeyRefusedError",
     "Limits",
     "Manifest",
     "Opa",
     "OpaMissingError",
+    "SignatureError",
+    "Signed",
+    "SigningKey",
+    "UnsignedError",
+    "UnverifiedSignature",
+    "VerificationKey",
+    "countersign",
     "find_opa",
+    "inspect",
     "pack",
     "read",
     "read_shipped",
+    "read_signing_key",
+    "read_verification_key",
     "shipped_archive",
+    "sign",
     "unpack",
+    "unverified_signatures",
     "verify_digest",
+    "verify_signatures",
+    "write",
 ]

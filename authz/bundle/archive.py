@@ -2,10 +2,12 @@
 
 import gzip
 import io
+import os
 import struct
 import tarfile
 import zlib
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import IO
 
 from msgspec import Struct
@@ -57,6 +59,21 @@ def pack(members: Mapping[str, bytes]) -> bytes:
             entry.size = len(content)
             tar.addfile(entry, io.BytesIO(content))
     return _gzip(tar_bytes.getvalue())
+
+
+def write(path: Path, archive: bytes) -> None:
+    """Put an archive in a file, whole or not at all: nobody reads half a bundle. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with beside.open("wb") as file:
+            file.write(archive)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
 
 
 def _members(tar: tarfile.TarFile, most: int) -> dict[str, bytes]:

@@ -1,7 +1,7 @@
 """Policy bundles: what one archive must hold before anything is decided by it."""
 
 import hashlib
-import json
+import re
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,13 +10,19 @@ from msgspec import Struct
 
 from authz.bundle.archive import Limits, unpack
 from authz.bundle.errors import BundleError
+from authz.bundle.signatures import SIGNATURES
+from authz.bundle.strict_json import NotStrictError, read_strict
 
 MODULE = "authz.wasm"
 """The compiled policy. Not in the manifest, so that an OPA server without a Wasm engine takes the bundle too."""
 
 MANIFEST = ".manifest"
 DATA = "data.json"
-_SIGNATURES = ".signatures.json"
+CASES = "authz.cases.json"
+"""Optional: decisions that the policy has to give before it is put in force. See `authz.activation`."""
+
+_REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+"""A revision names a file, a metric label and a line of a record."""
 
 _T = TypeVar("_T")
 
@@ -51,9 +57,14 @@ class Bundle(Struct, frozen=True):
     members: dict[str, bytes]
 
     @property
+    def opa(self) -> str:
+        """The version of the `opa` that built it, as it says."""
+        return _convert(self.manifest.metadata.get("authz"), BuiltWith).opa
+
+    @property
     def signatures_json(self) -> bytes | None:
         """The bundle's signatures, not verified."""
-        return self.members.get(_SIGNATURES)
+        return self.members.get(SIGNATURES)
 
 
 def read(source: Path | bytes, limits: Limits | None = None) -> Bundle:
@@ -69,8 +80,12 @@ def read(source: Path | bytes, limits: Limits | None = None) -> Bundle:
         if name not in members:
             raise BundleError(f"the bundle has no {name}: build it with `authz policy build`")
     manifest = _decode(members, MANIFEST, Manifest)
+    _strict(members, MANIFEST)
+    if not _REVISION.fullmatch(manifest.revision):
+        raise BundleError(f"the bundle's revision {manifest.revision[:64]!r} is not 1 to 64 letters, digits, . _ -")
     built_with = _convert(manifest.metadata.get("authz"), BuiltWith)
-    _refuse_duplicate_keys(members[DATA])
+    if not isinstance(_strict(members, DATA), dict):
+        raise BundleError(f"the bundle's {DATA} is not an object")
     return Bundle(
         revision=manifest.revision,
         wasm=members[MODULE],
@@ -97,7 +112,7 @@ def _file(path: Path) -> bytes:
 
 def _refuse_strangers(members: dict[str, bytes]) -> None:
     """OPA merges data files wherever they lie and would load another module; our engine reads one of each."""
-    known = {MANIFEST, MODULE, DATA, _SIGNATURES}
+    known = {MANIFEST, MODULE, DATA, CASES, SIGNATURES}
     strangers = [name for name in members if name not in known and not name.endswith(".rego")]
     if strangers:
         raise BundleError(f"the bundle holds {strangers[0]!r}, which does not belong there")
@@ -117,19 +132,9 @@ def _convert(value: object, kind: type[_T]) -> _T:
         raise BundleError(f"the bundle's {MANIFEST}, metadata.authz: {error}") from error
 
 
-def _refuse_duplicate_keys(data: bytes) -> None:
+def _strict(members: dict[str, bytes], name: str) -> object:
     """Two readers of one document must see the same document."""
     try:
-        document = json.loads(data, object_pairs_hook=_distinct)
-    except (ValueError, RecursionError) as error:
-        raise BundleError(f"the bundle's {DATA}: {error}") from error
-    if not isinstance(document, dict):
-        raise BundleError(f"the bundle's {DATA} is not an object")
-
-
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    keys = [key for key, _ in pairs]
-    if len(set(keys)) != len(keys):
-        repeated = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"key {repeated!r} appears twice in one object")
-    return dict(pairs)
+        return read_strict(members[name])
+    except NotStrictError as error:
+        raise BundleError(f"the bundle's {name}: {error}") from error

@@ -17,6 +17,7 @@ from authz.cli.check import check
 from authz.cli.config import config
 from authz.cli.keys import keys
 from authz.cli.policy import policy
+from authz.cli.policy_sign import COMMANDS as SIGNING_COMMANDS
 from authz.cli.serve import serve
 from authz.cli.token import token
 from authz.core import AuthzError
@@ -44,6 +45,8 @@ for command in (
     *EVIDENCE_COMMANDS,
 ):
     audit.add_command(command)
+for command in SIGNING_COMMANDS:
+    policy.add_command(command)
 
 
 def main() -> None:

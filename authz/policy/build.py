@@ -1,7 +1,6 @@
 """Build a policy: from a directory of Rego and data to one bundle that OPA and the embedded engine both take."""
 
 import json
-import os
 import re
 import tempfile
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from authz.bundle import DATA, MANIFEST, MODULE, BuiltWith, Limits, Manifest, find_opa, pack, unpack
+from authz.bundle import DATA, MANIFEST, MODULE, BuiltWith, Limits, Manifest, find_opa, pack, unpack, write
 from authz.policy.errors import BuildError, Problem
 from authz.policy.marks import Marks
 from authz.policy.probe import probe
@@ -77,7 +76,7 @@ def build(src: Path, out: Path, opa: Path | None = None) -> BuildReport:
     if breaches or catalogue is None:
         raise BuildError(Problem(*_rule_place(sources, rule), f"data.authz.{rule} {text}") for rule, text in breaches)
     archive = pack(members)
-    _write(out, archive)
+    write(out, archive)
     return BuildReport(
         revision=revision,
         sha256=sha256(archive).hexdigest(),
@@ -153,11 +152,3 @@ def _manifest(written_by_opa: bytes, owned: list[str], built_with: BuiltWith) ->
 
 def _canonical(document: dict[str, Any]) -> bytes:
     return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-
-
-def _write(out: Path, archive: bytes) -> None:
-    """Whole or not at all: nobody reads half a bundle."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    beside = out.with_name(f".{out.name}.{os.getpid()}")
-    beside.write_bytes(archive)
-    beside.replace(out)
