@@ -7,6 +7,7 @@ at every scrape. `_created` samples are never written: they add a series to each
 import asyncio
 import re
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple
@@ -100,6 +101,11 @@ class Gauge(_Family, prometheus_client.Gauge):
 
 class Histogram(_Family, prometheus_client.Histogram):
     """A histogram that writes its own lines. Its buckets are not negative."""
+
+    def observe_many(self, amount: float, times: int) -> None:
+        """`observe`, so many times the same, on a histogram without labels or on a child."""
+        self._sum.inc(amount * times)
+        self._buckets[bisect_left(self._upper_bounds, amount)].inc(times)
 
     def _numbers(self) -> Iterable[float]:
         numbers: list[float] = list(accumulate([bucket.get() for bucket in self._buckets]))

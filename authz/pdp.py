@@ -273,7 +273,13 @@ class _Offline:
     async def record(self, event: Event) -> None:
         """Kept nowhere."""
 
+    async def record_all(self, events: Sequence[Event]) -> None:
+        """Kept nowhere."""
+
     def decided(self, request: AccessRequest, decision: Decision, seconds: float) -> None:
+        """Counted nowhere."""
+
+    def decided_all(self, decided: Sequence[tuple[AccessRequest, Decision]], seconds: float) -> None:
         """Counted nowhere."""
 
 

@@ -93,6 +93,7 @@ class FakeLedger:
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.asked = 0
+        self.groups: list[int] = []
         self.durable = asyncio.Event()
         self.durable.set()
         self.failure: Exception | None = None
@@ -104,6 +105,14 @@ class FakeLedger:
             raise self.failure
         self.events.append(event)
 
+    async def record_all(self, events: Sequence[Event]) -> None:
+        self.asked += 1
+        self.groups.append(len(events))
+        await self.durable.wait()
+        if self.failure is not None:
+            raise self.failure
+        self.events += events
+
 
 class FakeMeter:
     """Implements core.Meter: keeps what it counted."""
@@ -113,6 +122,9 @@ class FakeMeter:
 
     def decided(self, request: AccessRequest, decision: Decision, seconds: float) -> None:
         self.counted.append((request, decision, seconds))
+
+    def decided_all(self, decided: Sequence[tuple[AccessRequest, Decision]], seconds: float) -> None:
+        self.counted += [(request, decision, seconds) for request, decision in decided]
 
 
 class FakeClock:

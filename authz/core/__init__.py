@@ -5,6 +5,7 @@ here and only from this face.
 """
 
 from authz.core.authzen import Evaluation, explanation, read_evaluation, write_decision
+from authz.core.batch import Answered, Asked, Batch, Until
 from authz.core.contract import (
     BREACH,
     ERROR,
@@ -32,6 +33,7 @@ from authz.core.errors import (
     OverloadedError,
     TooLargeError,
 )
+from authz.core.evaluations import SEMANTICS, Evaluations, read_evaluations, write_evaluations
 from authz.core.events import EVENT_TYPES, DecisionBody, Event, EventType
 from authz.core.model import (
     ANONYMOUS,
@@ -78,13 +80,17 @@ __all__ = [
     "POLICY_DENIES",
     "REASONS",
     "REFUSALS",
+    "SEMANTICS",
     "UNAVAILABLE",
     "UNDEFINED",
     "AccessRequest",
     "Action",
+    "Answered",
+    "Asked",
     "AuditUnavailableError",
     "AuthzError",
     "BadRequestError",
+    "Batch",
     "BearerToken",
     "Caller",
     "Catalogue",
@@ -97,6 +103,7 @@ __all__ = [
     "DecisionPoint",
     "Entity",
     "Evaluation",
+    "Evaluations",
     "Event",
     "EventType",
     "Explanation",
@@ -124,6 +131,7 @@ __all__ = [
     "TokenVerifier",
     "TooLargeError",
     "Treatment",
+    "Until",
     "UnverifiedClaims",
     "batch_document",
     "check_document",
@@ -139,8 +147,10 @@ __all__ = [
     "read_decision",
     "read_decisions",
     "read_evaluation",
+    "read_evaluations",
     "read_explanation",
     "split_path",
     "subject_document",
     "write_decision",
+    "write_evaluations",
 ]

@@ -1,11 +1,11 @@
 """The account of a decision that goes into the ledger: everything to replay and explain it, nothing raw."""
 
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from authz.core.events import DecisionBody
-from authz.core.model import AccessRequest, Decision, TokenRefusal
+from authz.core.model import AccessRequest, Decision, Subject, TokenRefusal
 from authz.core.place import Place
 from authz.core.ports import Policy, Pseudonyms
 from authz.core.privacy import KEPT, Fields, shortened, treated_params, treated_path, treated_values
@@ -23,6 +23,28 @@ EVENT_TYPE_OF = {
 }
 
 
+class Told(NamedTuple):
+    """What a request tells beside its question, as it may be written down: the same for all items of a batch."""
+
+    context: dict[str, Any]
+    ip: str | None
+    user_agent: str | None
+    session_id: str | None
+    request_id: str | None
+
+
+def told_of(request: AccessRequest, subject: Subject, pseudonyms: Pseudonyms, fields: Fields = KEPT) -> Told:
+    """What the request tells. A session id can be a credential, so it is written down as a pseudonym."""
+    session = request.session_id or subject.session_id
+    return Told(
+        _free_form(request.context, pseudonyms) if request.context else {},
+        fields.ip(request.ip),
+        fields.user_agent(request.user_agent),
+        pseudonyms.pseudonym(session) if session and fields.session_id else None,
+        shortened(request.request_id),
+    )
+
+
 def account_of(
     request: AccessRequest,
     decision: Decision,
@@ -31,11 +53,14 @@ def account_of(
     pseudonyms: Pseudonyms,
     refusal: TokenRefusal | None,
     fields: Fields = KEPT,
+    told: Told | None = None,
+    batch: str | None = None,
 ) -> DecisionBody:
-    """The body of the decision's record."""
+    """The body of the decision's record. `told`: what is known of it already, from another item of the batch."""
     subject, route = decision.subject, place.route
     is_route = request.resource.type == "route"
-    session = request.session_id or subject.session_id
+    if told is None:
+        told = told_of(request, subject, pseudonyms, fields)
     return DecisionBody(
         decision=_outcome(decision),
         reason=decision.reason,
@@ -56,18 +81,18 @@ def account_of(
         path=treated_path(request.resource.id, policy.routes.literals, pseudonyms) if is_route and not route else None,
         resource=None if is_route else _resource(request, policy, pseudonyms),
         host=place.host,
-        context=_free_form(request.context, pseudonyms) if request.context else {},
+        context=told.context,
         revision=policy.revision,
         engine=policy.engine,
         dialect=request.dialect,
         channel=request.channel,
         caller=request.caller.name,
-        ip=fields.ip(request.ip),
-        user_agent=fields.user_agent(request.user_agent),
-        # A session id can be a credential, so it is written down as a pseudonym.
-        session_id=pseudonyms.pseudonym(session) if session and fields.session_id else None,
-        request_id=shortened(request.request_id),
+        ip=told.ip,
+        user_agent=told.user_agent,
+        session_id=told.session_id,
+        request_id=told.request_id,
         trace_id=request.trace_id,
+        batch=batch,
         enforced=not request.caller.observes,
         unverified=refusal.unverified if refusal else None,
     )

@@ -1,6 +1,7 @@
-"""AuthZEN 1.0 JSON <-> model, for the single evaluation (sections 5 and 6)."""
+"""AuthZEN 1.0 JSON <-> model: entities and the single evaluation (sections 5 and 6)."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -39,6 +40,11 @@ class Evaluation(Struct, frozen=True):
 
 
 _decode = msgspec.json.Decoder(_Evaluation).decode
+_decode_entity = msgspec.json.Decoder(_Entity).decode
+_decode_action = msgspec.json.Decoder(_Action).decode
+_decode_object = msgspec.json.Decoder(dict[str, Any] | None).decode
+
+_Read = TypeVar("_Read")
 
 
 def read_evaluation(body: bytes) -> Evaluation:
@@ -46,27 +52,52 @@ def read_evaluation(body: bytes) -> Evaluation:
 
     Raises BadRequestError, naming the field.
     """
-    try:
-        sent = _decode(body)
-    except msgspec.ValidationError as error:
-        raise BadRequestError(_worded(str(error))) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadRequestError(f"The body is not valid JSON: {error}") from None
-    except RecursionError:
-        raise BadRequestError(f"The body is nested more than {MAX_NESTING} deep") from None
-    free_form = (sent.subject.properties, sent.action.properties, sent.resource.properties, sent.context)
-    for name, value in zip(_FREE_FORM, free_form, strict=True):
-        if value is not None and not nesting_within(value):
-            raise BadRequestError(f"{name} is nested more than {MAX_NESTING} deep")
+    sent = decoded(_decode, body)
     return Evaluation(
-        subject=Entity(sent.subject.type, sent.subject.id, sent.subject.properties or {}),
-        action=Action(sent.action.name, sent.action.properties or {}),
-        resource=Entity(sent.resource.type, sent.resource.id, sent.resource.properties or {}),
-        context=sent.context or {},
+        subject=Entity(sent.subject.type, sent.subject.id, bounded(sent.subject.properties, "subject.properties")),
+        action=Action(sent.action.name, bounded(sent.action.properties, "action.properties")),
+        resource=Entity(sent.resource.type, sent.resource.id, bounded(sent.resource.properties, "resource.properties")),
+        context=bounded(sent.context, "context"),
     )
 
 
-_FREE_FORM = ("subject.properties", "action.properties", "resource.properties", "context")
+def read_entity(text: bytes, name: str) -> Entity:
+    """A subject or resource; `name` says which. Raises BadRequestError, naming the field."""
+    sent = decoded(_decode_entity, text, name)
+    return Entity(sent.type, sent.id, bounded(sent.properties, f"{name}.properties"))
+
+
+def read_action(text: bytes, name: str = "action") -> Action:
+    """An action. Raises BadRequestError, naming the field."""
+    sent = decoded(_decode_action, text, name)
+    return Action(sent.name, bounded(sent.properties, f"{name}.properties"))
+
+
+def read_object(text: bytes, name: str) -> dict[str, Any]:
+    """A free-form object, or null. Raises BadRequestError, naming the field."""
+    return bounded(decoded(_decode_object, text, name), name)
+
+
+def decoded(decode: Callable[[bytes], _Read], text: bytes, name: str = "") -> _Read:
+    """A JSON text in its type; `name`: the field it is the value of. Raises BadRequestError, naming the field."""
+    try:
+        return decode(text)
+    except msgspec.ValidationError as error:
+        raise BadRequestError(_worded(str(error), name)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadRequestError(f"{name or 'The body'} is not valid JSON: {error}") from None
+    except RecursionError:
+        raise BadRequestError(f"{name or 'The body'} is nested more than {MAX_NESTING} deep") from None
+
+
+def bounded(value: dict[str, Any] | None, name: str) -> dict[str, Any]:
+    """A free-form object that is not nested too deep; an absent one is empty. Raises BadRequestError."""
+    if not value:
+        return {}
+    if not nesting_within(value):
+        raise BadRequestError(f"{name} is nested more than {MAX_NESTING} deep")
+    return value
+
 
 ALLOWED = b'{"decision":true}'
 DENIED = b'{"decision":false}'
@@ -95,8 +126,8 @@ def explanation(decision: Decision) -> dict[str, Any]:
     }
 
 
-def _worded(message: str) -> str:
+def _worded(message: str, name: str) -> str:
     """msgspec's message with the path written as callers write it: `subject.type`, not `$.subject.type`."""
     what, _, where = message.partition(" - at `$")
-    field = where.rstrip("`").lstrip(".")
+    field = f"{name}{where.rstrip('`')}".lstrip(".")
     return f"{field}: {what}" if field else what

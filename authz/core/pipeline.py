@@ -1,19 +1,20 @@
-"""decide(): from a question to a durable answer, in numbered steps."""
+"""decide() and decide_all(): from a question, or many, to durable answers, in numbered steps."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 from msgspec import UNSET, Struct
 
 from authz.core.account import EVENT_TYPE_OF, account_of
+from authz.core.batch import Answered, Asked, Batch, Common, Question, Until, stopped
+from authz.core.conclusion import LATE, concluded_all, decided_of, decision_of, ruled_out, under, unrecorded
 from authz.core.contract import ResourceDocument, check_document, subject_document
-from authz.core.errors import AuditUnavailableError, OverloadedError
+from authz.core.errors import AuditUnavailableError, BadRequestError, OverloadedError
 from authz.core.events import Event
 from authz.core.model import ANONYMOUS, AccessRequest, Decision, PolicyDecision, Subject, TokenRefusal
 from authz.core.place import Place, locate
-from authz.core.ports import Clock, Identities, Ledger, Meter, Policies, Pseudonyms, TokenVerifier
+from authz.core.ports import Clock, Identities, Ledger, Meter, Policies, Policy, Pseudonyms, TokenVerifier
 from authz.core.privacy import KEPT, Fields, identified
-from authz.core.reasons import Kind, kind_of
 from authz.core.subjects import asserted, with_stated_properties
 
 
@@ -46,7 +47,7 @@ class DecisionPoint(Struct, frozen=True, kw_only=True):
         # 3. Where: the route and its parameters, from the raw target.
         place = locate(request, subject, policy.routes)
         # 4. What the host itself refuses needs no policy.
-        ruling = _ruled_out(request, subject, place)
+        ruling = ruled_out(request, subject, place)
         pseudonyms = self.pseudonyms
         if self.identities is not None:
             try:
@@ -54,33 +55,101 @@ class DecisionPoint(Struct, frozen=True, kw_only=True):
             except (AuditUnavailableError, OverloadedError) as error:
                 # Whoever cannot be named safely is not recorded, and so gets no answer.
                 ruling = PolicyDecision(allow=False, reason=error.code, scopes=())
-            subject = _under(pseudonyms, subject)
+            subject = under(pseudonyms, subject)
         if ruling is None and self._late(request, started):
             # No allow is recorded that nobody waited for.
-            ruling = PolicyDecision(allow=False, reason="overloaded", scopes=())
+            ruling = LATE
         if ruling is None:
             # 5. The policy's answer; undefined, malformed or failed is data too, and never an allow.
-            ruling = await policy.evaluate(self._check(request, subject, place))
+            ruling = await policy.evaluate(self._check(request, subject_document(subject), place))
         # 6. Whoever is not identified gets a public route and nothing else.
-        allow, reason = _concluded(ruling, refusal, place)
-        decision = Decision(
-            id=self.new_id(),
-            allow=allow,
-            reason=reason,
-            revision=policy.revision,
-            subject=subject,
-            scopes=ruling.scopes,
-            missing=() if allow else ruling.missing,
-            granted_by=ruling.granted_by if allow else {},
-            headers=ruling.headers if allow else {},
-            route=place.route.path if place.route is not None else None,
-        )
+        decision = decision_of(self.new_id(), ruling, policy, subject, refusal, place)
         # 7. Durable before anyone hears of it: what cannot be recorded does not leave the house.
         account = account_of(request, decision, policy, place, pseudonyms, refusal, self.fields)
         decision = await self._recorded(decision, Event(decision.id, audit_as or EVENT_TYPE_OF[decision.kind], account))
         # 8. Counted, whatever it was.
         self.meter.decided(request, decision, self.clock.elapsed() - started)
         return decision
+
+    async def decide_all(self, asked: Sequence[Asked], *, until: Until | None = None) -> Batch:
+        """Answer many questions as one: one revision, one evaluation, one commit to the ledger, one count.
+
+        Each is answered as `decide` would, on its own: no item sees another's answer or error. When this returns, all
+        the answers are recorded or all of them are "could not decide". A question that cannot be read is answered by
+        its BadRequestError, and not recorded.
+        """
+        started = self.clock.elapsed()
+        # 1. One policy revision answers all of it.
+        policy, batch = self.policies.active, self.new_id()
+        # 2-4. Who, where, and what the host itself refuses, of each; what they share is done once.
+        common = Common(self._identify, self.fields)
+        questions = [await self._question(n, each, common, policy, started) for n, each in enumerate(asked)]
+        # 5. One evaluation of all that are left.
+        rulings = await policy.evaluate_all(
+            [
+                self._check(each.request, each.document, each.place)
+                for each in questions
+                if isinstance(each, Question) and each.ruling is None
+            ]
+        )
+        # 6. The conclusions, up to where the batch stops: what comes after was never answered.
+        answers = stopped(concluded_all(batch, questions, rulings, policy), until)
+        # 7. Durable in one commit before anyone hears of any of it.
+        answers = await self._recorded_all(answers, self._events(batch, decided_of(questions, answers), common, policy))
+        # 8. Counted, each of them.
+        counted = [(question.request, decision) for question, decision in decided_of(questions, answers)]
+        self.meter.decided_all(counted, self.clock.elapsed() - started)
+        return Batch(batch, answers)
+
+    async def _question(
+        self, position: int, asked: Asked, common: Common, policy: Policy, started: float
+    ) -> Question | BadRequestError:
+        if isinstance(asked, BadRequestError):
+            return asked
+        try:
+            subject, refusal = await common.identify(asked)
+            place = locate(asked, subject, policy.routes)
+        except BadRequestError as error:
+            return error
+        ruling, document, pseudonyms = ruled_out(asked, subject, place), common.document(subject), self.pseudonyms
+        if self.identities is not None:
+            try:
+                pseudonyms = await self.identities.disguise(identified(asked, subject, place, policy.catalogue))
+            except (AuditUnavailableError, OverloadedError) as error:
+                ruling = PolicyDecision(allow=False, reason=error.code, scopes=())
+            subject = under(pseudonyms, subject)
+        if ruling is None and self._late(asked, started):
+            ruling = LATE
+        return Question(position, asked, subject, refusal, place, ruling, document, pseudonyms)
+
+    def _events(
+        self, batch: str, decided: Sequence[tuple[Question, Decision]], common: Common, policy: Policy
+    ) -> list[Event]:
+        return [
+            Event(
+                decision.id,
+                EVENT_TYPE_OF[decision.kind],
+                account_of(
+                    each.request,
+                    decision,
+                    policy,
+                    each.place,
+                    each.pseudonyms,
+                    each.refusal,
+                    self.fields,
+                    common.told(each),
+                    batch,
+                ),
+            )
+            for each, decision in decided
+        ]
+
+    async def _recorded_all(self, answers: list[Answered], events: Sequence[Event]) -> list[Answered]:
+        try:
+            await self.ledger.record_all(events)
+        except (AuditUnavailableError, OverloadedError) as error:
+            return [unrecorded(each, error.code) if isinstance(each, Decision) else each for each in answers]
+        return answers
 
     def _late(self, request: AccessRequest, started: float) -> bool:
         return request.within_seconds is not None and self.clock.elapsed() - started > request.within_seconds
@@ -95,7 +164,7 @@ class DecisionPoint(Struct, frozen=True, kw_only=True):
             return asserted(request.subject, self.pseudonyms), None
         return ANONYMOUS, TokenRefusal("token_missing")
 
-    def _check(self, request: AccessRequest, subject: Subject, place: Place) -> bytes:
+    def _check(self, request: AccessRequest, subject: msgspec.Raw, place: Place) -> bytes:
         resource = ResourceDocument(
             type=request.resource.type,
             id=request.resource.id,
@@ -107,40 +176,11 @@ class DecisionPoint(Struct, frozen=True, kw_only=True):
         context = {**request.context, "now": int(self.clock.now())}
         if request.ip is not None:
             context["ip"] = request.ip
-        return check_document(subject_document(subject), request.action, resource, context)
+        return check_document(subject, request.action, resource, context)
 
     async def _recorded(self, decision: Decision, event: Event) -> Decision:
         try:
             await self.ledger.record(event)
         except (AuditUnavailableError, OverloadedError) as error:
-            return msgspec.structs.replace(
-                decision, allow=False, reason=error.code, scopes=(), missing=(), granted_by={}, headers={}
-            )
+            return unrecorded(decision, error.code)
         return decision
-
-
-def _under(pseudonyms: Pseudonyms, subject: Subject) -> Subject:
-    return msgspec.structs.replace(subject, pseudonym=pseudonyms.pseudonym(subject.id)) if subject.id else subject
-
-
-def _ruled_out(request: AccessRequest, subject: Subject, place: Place) -> PolicyDecision | None:
-    """What no policy may overrule."""
-    if place.ambiguous:
-        return PolicyDecision(allow=False, reason="ambiguous_path", scopes=())
-    stated = request.subject
-    if subject.source == "token" and stated is not None and stated.id and stated.id != subject.id:
-        return PolicyDecision(allow=False, reason="subject_mismatch", scopes=())
-    return None
-
-
-def _concluded(ruling: PolicyDecision, refusal: TokenRefusal | None, place: Place) -> tuple[bool, str]:
-    """Allow or not, and the reason, once it is known who asks and where."""
-    if refusal is not None:
-        if ruling.reason == "public_route":
-            return ruling.allow, ruling.reason
-        if place.ambiguous or kind_of(ruling.reason) is Kind.UNDECIDED:
-            return False, ruling.reason
-        return False, refusal.reason
-    if ruling.reason == "unmatched_route" and place.other_methods:
-        return False, "method_not_allowed"
-    return ruling.allow, ruling.reason

@@ -116,12 +116,23 @@ class Ledger(Protocol):
         """
         ...
 
+    async def record_all(self, events: Sequence[Event]) -> None:
+        """`record` for a batch: return when all of them are durable, in this order and with none between them.
+
+        Raises as `record` does; then the caller must not act as if any of them were recorded.
+        """
+        ...
+
 
 class Meter(Protocol):
     """Counts decisions. It must not fail and must not wait."""
 
     def decided(self, request: AccessRequest, decision: Decision, seconds: float) -> None:
         """Count one decision that took `seconds`."""
+        ...
+
+    def decided_all(self, decided: Sequence[tuple[AccessRequest, Decision]], seconds: float) -> None:
+        """Count the decisions of a batch that took `seconds`: each of them took as long."""
         ...
 
 

@@ -6,7 +6,8 @@ decided.
 """
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Sequence
 from typing import Final
 
 import structlog
@@ -89,7 +90,7 @@ class GuardedLedger:
             AUDIT_FAILURES_TOTAL.inc()
             raise AuditUnavailableError(self._damage.stop)
         try:
-            await (self._put_in_time(event) if self.mode.degraded else self._writer.record(event))
+            await (self._in_time((event,)) if self.mode.degraded else self._writer.record(event))
         except (AuditUnavailableError, OverloadedError) as error:
             AUDIT_FAILURES_TOTAL.inc()
             if not self.mode.degraded:
@@ -100,6 +101,25 @@ class GuardedLedger:
         if self._gap.lost or self._owed:
             self.settle_soon()
 
+    async def record_all(self, events: Sequence[Event]) -> None:
+        """See core.Ledger. In degraded mode it returns for what is only counted, too."""
+        if self._damage.stop is not None:
+            AUDIT_FAILURES_TOTAL.inc(len(events))
+            raise AuditUnavailableError(self._damage.stop)
+        try:
+            await (self._in_time(events) if self.mode.degraded else self._writer.record_all(events))
+        except (AuditUnavailableError, OverloadedError) as error:
+            AUDIT_FAILURES_TOTAL.inc(len(events))
+            if not self.mode.degraded:
+                raise
+            for event in events:
+                self._lose(event, str(error))
+            return
+        for event_type, times in Counter(event.type for event in events).items():
+            self._meter.audited(event_type, times)
+        if self._gap.lost or self._owed:
+            self.settle_soon()
+
     async def record_or_owe(self, event: Event) -> None:
         """Record it now, or as soon as the ledger can: for what an operator does to a ledger that fails.
 
@@ -107,7 +127,7 @@ class GuardedLedger:
         too much, raise as in `record`.
         """
         try:
-            await self._put_in_time(event)
+            await self._in_time((event,))
         except (AuditUnavailableError, OverloadedError) as error:
             AUDIT_FAILURES_TOTAL.inc()
             if decision_of(event) in ("deny", "error") or len(self._owed) >= _MOST_OWED:
@@ -203,14 +223,14 @@ class GuardedLedger:
         if found.damage:
             self._damage.found({self._writer.stream: found.damage}, by="recovery")
 
-    async def _put_in_time(self, event: Event) -> None:
-        """Record it, but wait for no device that hangs."""
+    async def _in_time(self, events: Sequence[Event]) -> None:
+        """Record them, but wait for no device that hangs."""
         failure = self._writer.failure
         if failure is not None:
             raise AuditUnavailableError(failure)
         try:
             async with asyncio.timeout(self._patience_seconds):
-                await self._writer.record(event)
+                await self._writer.record_all(events)
         except TimeoutError:
             raise AuditUnavailableError(f"The device has not answered for {self._patience_seconds:g} s") from None
 
@@ -235,7 +255,12 @@ class GuardedLedger:
 
 
 class _Owing:
-    """Implements core.Ledger by `GuardedLedger.record_or_owe`."""
+    """Implements core.Ledger by `GuardedLedger.record_or_owe`: operators act one at a time, so each is owed alone."""
 
     def __init__(self, ledger: GuardedLedger) -> None:
         self.record = ledger.record_or_owe
+
+    async def record_all(self, events: Sequence[Event]) -> None:
+        """See core.Ledger."""
+        for event in events:
+            await self.record(event)

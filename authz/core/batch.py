@@ -1,0 +1,104 @@
+"""Many questions that are one: what they have in common is done once, and where they stop."""
+
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+import msgspec
+
+from authz.core.account import Told, told_of
+from authz.core.contract import subject_document
+from authz.core.errors import BadRequestError
+from authz.core.model import AccessRequest, Decision, PolicyDecision, Subject, TokenRefusal
+from authz.core.place import Place
+from authz.core.ports import Pseudonyms
+from authz.core.privacy import Fields
+
+Asked = AccessRequest | BadRequestError
+"""One question of a batch, or why there is none."""
+
+Answered = Decision | BadRequestError
+"""The answer to one question of a batch. What cannot be read is no decision: it is an error of its own item."""
+
+
+class Until(NamedTuple):
+    """Where a batch stops: at its `times`-th allow or denial. What comes after is neither answered nor recorded.
+
+    An error counts as a denial (AuthZEN 1.0 section 7.1.2.1).
+    """
+
+    allow: bool
+    times: int = 1
+
+
+class Batch(NamedTuple):
+    """The answers in the order of the questions. Each decision's id, and its record's, is `<id>.<position>`."""
+
+    id: str
+    answers: list[Answered]
+
+
+class Question(NamedTuple):
+    """A question that was read: who asks, where it points, and `ruling` if the host itself has refused it.
+
+    `document`: the subject as the policy sees it; `pseudonyms`: of this one record.
+    """
+
+    position: int
+    request: AccessRequest
+    subject: Subject
+    refusal: TokenRefusal | None
+    place: Place
+    ruling: PolicyDecision | None
+    document: msgspec.Raw
+    pseudonyms: Pseudonyms
+
+
+Identify = Callable[[AccessRequest], Awaitable[tuple[Subject, TokenRefusal | None]]]
+
+
+class Common:
+    """What questions of one batch share. Only the very same object is shared."""
+
+    def __init__(self, identify: Identify, fields: Fields) -> None:
+        self._identify = identify
+        self._fields = fields
+        self._subjects: dict[tuple[int, int, int], tuple[Subject, TokenRefusal | None]] = {}
+        self._documents: dict[int, msgspec.Raw] = {}
+        self._told: dict[tuple[int, int], Told] = {}
+
+    async def identify(self, request: AccessRequest) -> tuple[Subject, TokenRefusal | None]:
+        """Who is asked about. Raises BadRequestError."""
+        key = (id(request.token), id(request.subject), id(request.caller))
+        known = self._subjects.get(key)
+        if known is None:
+            known = self._subjects[key] = await self._identify(request)
+        return known
+
+    def document(self, subject: Subject) -> msgspec.Raw:
+        """`input.subject`."""
+        document = self._documents.get(id(subject))
+        if document is None:
+            document = self._documents[id(subject)] = subject_document(subject)
+        return document
+
+    def told(self, question: Question) -> Told:
+        """What the record says of the request beside the question."""
+        request = question.request
+        key = (id(request.context), id(question.subject))
+        told = self._told.get(key)
+        if told is None:
+            told = told_of(request, question.subject, question.pseudonyms, self._fields)
+            self._told[key] = told
+        return told
+
+
+def stopped(answers: list[Answered], until: Until | None) -> list[Answered]:
+    """The answers up to where the batch stops."""
+    if until is None:
+        return answers
+    left = until.times
+    for number, answer in enumerate(answers, 1):
+        left -= (isinstance(answer, Decision) and answer.allow) is until.allow
+        if not left:
+            return answers[:number]
+    return answers

@@ -1,0 +1,158 @@
+"""AuthZEN 1.0 JSON <-> model, for many evaluations in one request (section 7)."""
+
+from collections.abc import Callable
+from typing import Final, Generic, NamedTuple, TypeVar
+
+import msgspec
+from msgspec import Raw, Struct
+
+from authz.core.authzen import (
+    ALLOWED,
+    DENIED,
+    Evaluation,
+    decoded,
+    explanation,
+    read_action,
+    read_entity,
+    read_evaluation,
+    read_object,
+)
+from authz.core.batch import Answered, Until
+from authz.core.errors import BadRequestError, TooLargeError
+from authz.core.model import Decision
+from authz.core.reasons import REFUSALS, Kind, client_text
+
+SEMANTICS: Final[dict[str, Until | None]] = {
+    "execute_all": None,
+    "deny_on_first_deny": Until(allow=False),
+    "permit_on_first_permit": Until(allow=True),
+}
+"""`options.evaluations_semantic` (section 7.1.2.1) -> where the batch stops."""
+
+_Value = TypeVar("_Value")
+_ABSENT = Raw(b"null")
+
+
+class _Item(Struct):
+    subject: Raw = _ABSENT
+    action: Raw = _ABSENT
+    resource: Raw = _ABSENT
+    context: Raw = _ABSENT
+
+
+class _Options(Struct):
+    evaluations_semantic: str | None = None
+
+
+class _Evaluations(Struct):
+    subject: Raw = _ABSENT
+    action: Raw = _ABSENT
+    resource: Raw = _ABSENT
+    context: Raw = _ABSENT
+    evaluations: list[_Item] | None = None
+    options: _Options | None = None
+
+
+class Evaluations(NamedTuple):
+    """A batch as it was sent: each evaluation with its defaults, or why there is none."""
+
+    items: list[Evaluation | BadRequestError]
+    until: Until | None
+
+
+_decode = msgspec.json.Decoder(_Evaluations).decode
+_decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
+
+
+def read_evaluations(body: bytes, most_items: int) -> Evaluation | Evaluations:
+    """Read the body of an Evaluations request; without `evaluations`, or with none, it is a single Evaluation.
+
+    What an element has replaces the default whole, what it lacks (or has as null) is the default (section 7.1.1). An
+    element that is incomplete or wrongly typed after that is an error of its own; a request that is no batch at all
+    is refused. Raises BadRequestError, naming the field, or TooLargeError.
+    """
+    sent = decoded(_decode, body)
+    until = _until(sent.options)
+    if not sent.evaluations:
+        return read_evaluation(body)
+    if len(sent.evaluations) > most_items:
+        raise TooLargeError(f"evaluations: {len(sent.evaluations)} are more than limits.batch_items ({most_items})")
+    subject = _Default("subject", sent.subject, read_entity)
+    action = _Default("action", sent.action, read_action)
+    resource = _Default("resource", sent.resource, read_entity)
+    context = _Default("context", sent.context, read_object, absent={})
+
+    def completed(item: _Item) -> Evaluation | BadRequestError:
+        try:
+            return Evaluation(
+                subject=subject.unless(item.subject),
+                action=action.unless(item.action),
+                resource=resource.unless(item.resource),
+                context=context.unless(item.context),
+            )
+        except BadRequestError as error:
+            return error
+
+    return Evaluations([completed(item) for item in sent.evaluations], until)
+
+
+class _Default(Generic[_Value]):
+    """One top-level member: read once, and judged only where an element falls back on it.
+
+    Raises BadRequestError when it is no object at all.
+    """
+
+    def __init__(
+        self, name: str, given: Raw, read: Callable[[bytes, str], _Value], absent: _Value | None = None
+    ) -> None:
+        self._name, self._read = name, read
+        self._value = absent
+        self._error = BadRequestError(f"{name}: required, and there is no default")
+        if given == _ABSENT:
+            return
+        text = bytes(given)
+        decoded(_decode_members, text, name)
+        try:
+            self._value = read(text, name)
+        except BadRequestError as error:
+            self._value, self._error = None, error
+
+    def unless(self, given: Raw) -> _Value:
+        """What an element has, else the default. Raises BadRequestError."""
+        if given != _ABSENT:
+            return self._read(bytes(given), self._name)
+        if self._value is None:
+            raise self._error
+        return self._value
+
+
+def _until(options: _Options | None) -> Until | None:
+    semantic = options.evaluations_semantic if options is not None else None
+    if semantic is None:
+        return None
+    if semantic not in SEMANTICS:
+        raise BadRequestError(f"options.evaluations_semantic: must be one of {', '.join(SEMANTICS)}")
+    return SEMANTICS[semantic]
+
+
+def write_evaluations(answers: list[Answered], *, explain: bool = False) -> bytes:
+    """The body of an Evaluations response: bare decisions, errors in their items (section 7.2.1)."""
+    return b'{"evaluations":[%b]}' % b",".join([_written(each, explain=explain) for each in answers])
+
+
+def _written(answer: Answered, *, explain: bool) -> bytes:
+    if not isinstance(answer, Decision):
+        return _error(REFUSALS[answer.code], answer.code, str(answer))
+    kind = answer.kind
+    if kind is Kind.UNDECIDED:
+        return _error(kind.value, answer.reason, client_text(answer.reason))
+    allow = answer.allow and kind is Kind.ALLOW
+    if not explain:
+        return ALLOWED if allow else DENIED
+    return msgspec.json.encode({"decision": allow, "context": explanation(answer)})
+
+
+def _error(status: int, code: str, message: str) -> bytes:
+    return msgspec.json.encode(
+        {"decision": False, "context": {"error": {"status": status, "code": code, "message": message}}}
+    )
