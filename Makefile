@@ -1,6 +1,8 @@
 # Every target works from a bare clone: what it needs is made first, and only if it is missing.
 PYTHON ?= python3
 BIN := .venv/bin
+# Tests wait for devices and processes more than they compute, so one process for each core and work taken over.
+PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal
 READY := .venv/ready
 
 .PHONY: setup run test test-fast test-full check bench clean
@@ -18,14 +20,14 @@ run: $(READY)
 # OPA is found on PATH, built with Go, or said to be missing: then what needs it skips and says so.
 test: $(READY)
 	-$(BIN)/python tools/provision.py opa
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-fast: $(READY)
-	$(BIN)/python -m pytest -m 'not slow and not e2e'
+	$(PYTEST) -m 'not slow and not e2e'
 
 test-full: $(READY)
 	$(BIN)/python tools/provision.py opa
-	AUTHZ_TEST_KILLS=500 AUTHZ_TEST_EXAMPLES=3000 AUTHZ_TEST_PATHS=10000 REQUIRE_ALL=1 $(BIN)/python -m pytest
+	AUTHZ_TEST_KILLS=500 AUTHZ_TEST_EXAMPLES=3000 AUTHZ_TEST_PATHS=10000 REQUIRE_ALL=1 $(PYTEST)
 
 check: $(READY)
 	$(BIN)/ruff format --check .

@@ -20,7 +20,7 @@ from authz.engine.guest import (
     LayoutError,
 )
 
-LOADING_SECONDS = 5.0
+LOADING_SECONDS = 20.0
 """A thousand routes make a catalogue in 0.15 s, which no request would be given."""
 
 
