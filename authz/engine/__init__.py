@@ -3,6 +3,7 @@
 from authz.engine.active import ActivePolicy
 from authz.engine.embedded import BATCH_ITEMS, DEADLINE_SECONDS, EmbeddedPolicy, PolicyRefusedError
 from authz.engine.module import Counts
+from authz.engine.probe import probe
 
 __all__ = [
     "BATCH_ITEMS",
@@ -11,4 +12,5 @@ __all__ = [
     "Counts",
     "EmbeddedPolicy",
     "PolicyRefusedError",
+    "probe",
 ]

@@ -1,6 +1,6 @@
 """The children of one metric, as far as the catalogue and a cap let there be any."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from itertools import islice
 from typing import Generic, TypeVar
 
@@ -21,14 +21,23 @@ class Children(Generic[_Metric]):
         self._overflow = METRIC_LABEL_OVERFLOW_TOTAL.labels(metric.registered_name)
         self._known: frozenset[Labels] = frozenset()
 
-    def bind(self, wanted: Iterable[Labels]) -> None:
-        """Have exactly these children, the first ones if they are too many. Those that stay keep their counts."""
-        kept = tuple(islice(dict.fromkeys(wanted), self._at_most))
-        for labels in set(self._metric.label_sets()).difference(kept):
-            self._metric.remove(*labels)
+    def make(self, wanted: Iterable[Labels]) -> Generator[None, None, frozenset[Labels]]:
+        """Make what there is not of these, the first ones if they are too many, one a step; return which."""
+        kept = dict.fromkeys(islice(_distinct(wanted), self._at_most))
         for labels in kept:
             self._metric.labels(*labels)
-        self._known = frozenset(kept)
+            yield
+        return frozenset(kept)
+
+    def know(self, kept: frozenset[Labels]) -> None:
+        """Count under these from now on. They have been made."""
+        self._known = kept
+
+    def drop_others(self) -> Iterator[None]:
+        """Drop those that are not counted under any more, one child a step; the others keep their counts."""
+        for labels in set(self._metric.label_sets()).difference(self._known):
+            self._metric.remove(*labels)
+            yield
 
     def first(self, incs: list[_Inc], *candidates: Labels) -> _Metric:
         """The first candidate that there is; if that is not the very first, `incs` gets the overflow counter too."""
@@ -37,3 +46,11 @@ class Children(Generic[_Metric]):
             incs.append(self._overflow.inc)
         child: _Metric = self._metric.labels(*found)
         return child
+
+
+def _distinct(wanted: Iterable[Labels]) -> Iterator[Labels]:
+    seen: set[Labels] = set()
+    for labels in wanted:
+        if labels not in seen:
+            seen.add(labels)
+            yield labels

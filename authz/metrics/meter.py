@@ -1,11 +1,11 @@
 """The meter: counts decisions, requests, refusals and audit events under the labels of the active catalogue."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import product
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from authz.core import EVENT_TYPES, REASONS, REFUSALS, AccessRequest, Catalogue, Decision, Kind, kind_of
+from authz.core import EVENT_TYPES, REASONS, REFUSALS, AccessRequest, Catalogue, Decision, Kind, Route, kind_of
 from authz.metrics.children import Children
 from authz.metrics.decisions import (
     AUTH_FAILURES_TOTAL,
@@ -90,25 +90,47 @@ class DecisionMeter:
 
         Its label sets are made at zero; those that it no longer knows are dropped; the others keep their counts.
         """
+        for _ in self.binding(catalogue, revision):
+            pass
+
+    def binding(
+        self, catalogue: Catalogue, revision: str | None = None, switch: Callable[[], None] = lambda: None
+    ) -> Iterator[None]:
+        """`bind` in small steps, between which others may count. `switch` is called in the step that changes labels."""
         routes = catalogue.route_table()
-        self._declared = {(path, method) for path, methods in self._endpoints.items() for method in methods}
-        self._declared |= {(route.path, method_label(route.method)) for route in routes}
-        self._routes = {path for path, _ in self._declared}
-        self._scopes = frozenset(catalogue.scopes)
-        self._reasons = frozenset((*REASONS, *catalogue.reasons))
-        self._scope_requests.bind(scope_request_labels(routes, catalogue.scopes))
-        self._scope_usage.bind(product((OTHER, *catalogue.scopes)))
-        self._scope_latency.bind(product((NONE, OTHER, *catalogue.scopes)))
-        self._rate_limits.bind(product((NONE, OTHER, *catalogue.scopes)))
-        self._failures.bind(failure_labels(catalogue.reasons))
-        self._decisions.bind(decision_labels(catalogue.reasons))
-        self._requests.bind(request_labels(routes, self._endpoints))
-        self._durations.bind(product((OTHER, *self._endpoints, *(route.path for route in routes))))
+        declared = {(path, method) for path, methods in self._endpoints.items() for method in methods}
+        declared |= {(route.path, method_label(route.method)) for route in routes}
+        yield
+        scopes, reasons = frozenset(catalogue.scopes), frozenset((*REASONS, *catalogue.reasons))
+        made: list[tuple[Children[Any], frozenset[Labels]]] = []
+        for children, wanted in self._wanted(catalogue, routes):
+            kept = yield from children.make(wanted)
+            made.append((children, kept))
+        self._declared, self._routes = declared, {path for path, _ in declared}
+        self._scopes, self._reasons = scopes, reasons
+        for children, kept in made:
+            children.know(kept)
         self._decision_tallies.clear()
         self._request_tallies.clear()
         POLICY_INFO.clear()
         if revision is not None:
             POLICY_INFO.labels(revision).set(1)
+        switch()
+        for children, _ in made:
+            yield from children.drop_others()
+
+    def _wanted(
+        self, catalogue: Catalogue, routes: Sequence[Route]
+    ) -> Iterator[tuple[Children[Any], Iterable[Labels]]]:
+        """The label sets of every metric that a catalogue has a say in."""
+        yield self._scope_requests, scope_request_labels(routes, catalogue.scopes)
+        yield self._scope_usage, product((OTHER, *catalogue.scopes))
+        yield self._scope_latency, product((NONE, OTHER, *catalogue.scopes))
+        yield self._rate_limits, product((NONE, OTHER, *catalogue.scopes))
+        yield self._failures, failure_labels(catalogue.reasons)
+        yield self._decisions, decision_labels(catalogue.reasons)
+        yield self._requests, request_labels(routes, self._endpoints)
+        yield self._durations, product((OTHER, *self._endpoints, *(route.path for route in routes)))
 
     def decided(self, request: AccessRequest, decision: Decision, seconds: float) -> None:
         """Count one decision that took `seconds`."""

@@ -12,9 +12,9 @@ import msgspec
 from msgspec import Struct
 
 from authz.bundle import DATA, MANIFEST, MODULE, BuiltWith, Limits, Manifest, find_opa, pack, unpack, write
+from authz.engine import probe
 from authz.policy.errors import BuildError, Problem
 from authz.policy.marks import Marks
-from authz.policy.probe import probe
 from authz.policy.program import Workbench
 from authz.policy.roots import roots
 from authz.policy.sources import INPUT_SCHEMA, read_sources, revision_of, write_sources
