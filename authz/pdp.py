@@ -37,12 +37,14 @@ from authz.metrics import (
     ENGINE_REBUILDS_TOTAL,
     JWKS_AGE_SECONDS,
     LOG_DROPPED_TOTAL,
+    REPORTED_FORGOTTEN_TOTAL,
     TOKEN_CACHE_TOTAL,
     DecisionMeter,
     watch_event_loop,
 )
 from authz.readiness import Check
 from authz.recording import AuditorChild, AuditorWatch, Damage, Degrading, DiskWatch, GuardedLedger, Mode, ledger_checks
+from authz.reporting import Reporter, open_reporter
 
 _STREAM = "worker-0"
 _DEV_STATE = ".state"
@@ -83,6 +85,7 @@ class _Parts(NamedTuple):
     pseudonyms: Pseudonyms
     meter: DecisionMeter
     state: Path
+    reporter: Reporter
 
 
 class Pdp:
@@ -94,12 +97,14 @@ class Pdp:
         self.policies = parts.policies
         self.policy_source = parts.policy_source
         self.meter = parts.meter
+        self.reporter = parts.reporter
         self.new_id: Callable[[], str] = decisions.new_id
         self.scrape_digest = _scrape_digest(settings)
         self._parts = parts
         self._followed = (
             _Followed(TOKEN_CACHE_TOTAL.labels("hit").inc, lambda: parts.verifier.hits),
             _Followed(TOKEN_CACHE_TOTAL.labels("miss").inc, lambda: parts.verifier.misses),
+            _Followed(REPORTED_FORGOTTEN_TOTAL.inc, lambda: parts.reporter.forgotten_early),
             _Followed(ENGINE_REBUILDS_TOTAL.inc, lambda: parts.engine_counts.rebuilds),
         )
         self._tasks = (
@@ -122,7 +127,7 @@ class Pdp:
         pseudonyms = await asyncio.to_thread(_pseudonyms, settings, state)
         counts = Counts()
         policy, source = await asyncio.to_thread(_policy, settings, counts)
-        meter = DecisionMeter(dict.fromkeys(("/access/v1/evaluation", *PLUGINS), ("POST",)))
+        meter = DecisionMeter(dict.fromkeys(("/access/v1/evaluation", "/v1/events", *PLUGINS), ("POST",)))
         meter.bind(policy.catalogue, policy.revision)
         verifier = identity.Verifier(_issuers(settings, state), pseudonyms, clock, state / "jwks")
         stream = await asyncio.to_thread(audit.newest_successor, state / "audit", _STREAM)
@@ -145,8 +150,24 @@ class Pdp:
         await disk.look()
         auditor = AuditorWatch(state, settings.audit, clock, damage)
         child = AuditorChild(state, settings.audit) if settings.audit.auditor == "child" else None
+        reporter = await open_reporter(
+            settings.reporting, state, clock, ledger=ledger, decisions=decisions, meter=meter
+        )
         parts = _Parts(
-            policies, source, counts, writer, ledger, damage, disk, auditor, child, verifier, pseudonyms, meter, state
+            policies=policies,
+            policy_source=source,
+            engine_counts=counts,
+            writer=writer,
+            ledger=ledger,
+            damage=damage,
+            disk=disk,
+            auditor=auditor,
+            child=child,
+            verifier=verifier,
+            pseudonyms=pseudonyms,
+            meter=meter,
+            state=state,
+            reporter=reporter,
         )
         pdp = cls(settings, decisions, parts)
         await pdp.record("system.startup", _startup(settings, policy, source))
@@ -162,6 +183,7 @@ class Pdp:
         """Record `system.shutdown`, seal the ledger and stop everything. A ledger in trouble does not hold it up."""
         for task in self._tasks:
             task.cancel()
+        self.reporter.close()
         last = Event(self.new_id(), "system.shutdown", {"reason": reason})
         try:
             await self._parts.ledger.close(last, reason)

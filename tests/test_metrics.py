@@ -473,7 +473,7 @@ def test_buckets_hold_the_objectives_thresholds() -> None:
         if family.type == "histogram"
     }
     expected = {*map(str, metrics.BUCKETS_SECONDS), "+Inf"}
-    assert (len(bounds), {"0.0005", "0.5", "2.0"} <= expected, len(expected) <= 16) == (4, True, True)
+    assert (len(bounds), {"0.0005", "0.5", "2.0"} <= expected, len(expected) <= 16) == (5, True, True)
     assert all(found == expected for found in bounds.values())
 
 

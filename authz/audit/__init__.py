@@ -32,6 +32,7 @@ from authz.audit.query import find_event, get_audit_events
 from authz.audit.record import MAX_RECORD_BYTES, InvalidEventError, RecordTooLargeError
 from authz.audit.recovery import Recovery, Tail
 from authz.audit.remembered import default_memory
+from authz.audit.reported import reported_since
 from authz.audit.retention import retention_limit
 from authz.audit.served import NODE, NotServedError, served
 from authz.audit.status import Alarm, AuditorStatus, StreamStatus, read_status
@@ -113,6 +114,7 @@ __all__ = [
     "read_node_keys",
     "read_status",
     "read_witness_keys",
+    "reported_since",
     "retention_limit",
     "rotate_key",
     "served",

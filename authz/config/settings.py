@@ -164,6 +164,17 @@ class RequestSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     header_bytes: Annotated[int, Meta(ge=8190, description="Largest request line or header field.")] = 65_536
 
 
+class ReportingSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[reporting]`: events that callers report (docs/reporting.md)."""
+
+    window_seconds: Annotated[
+        int, Meta(ge=1, le=86_400, description="For how long an event that is sent again is known to be recorded.")
+    ] = 900
+    remembered_ids: Annotated[
+        int, Meta(ge=1024, description="How many IDs are remembered for that, at about 100 bytes each.")
+    ] = 500_000
+
+
 class LogSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`[log]`."""
 
@@ -193,4 +204,5 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     admin: Annotated[AdminSettings, Meta(description="The admin listener.")] = AdminSettings()
     metrics: Annotated[MetricsSettings, Meta(description="Metrics.")] = MetricsSettings()
     limits: Annotated[RequestSettings, Meta(description="Request sizes.")] = RequestSettings()
+    reporting: Annotated[ReportingSettings, Meta(description="Reported events.")] = ReportingSettings()
     log: Annotated[LogSettings, Meta(description="Operational logs.")] = LogSettings()

@@ -37,7 +37,7 @@ def told_of(request: AccessRequest, subject: Subject, pseudonyms: Pseudonyms, fi
     """What the request tells. A session id can be a credential, so it is written down as a pseudonym."""
     session = request.session_id or subject.session_id
     return Told(
-        _free_form(request.context, pseudonyms) if request.context else {},
+        free_form(request.context, pseudonyms) if request.context else {},
         fields.ip(request.ip),
         fields.user_agent(request.user_agent),
         pseudonyms.pseudonym(session) if session and fields.session_id else None,
@@ -113,11 +113,12 @@ def _resource(request: AccessRequest, policy: Policy, pseudonyms: Pseudonyms) ->
         "id": name if clear else pseudonyms.pseudonym(name),
     }
     if request.resource.properties:
-        stated["properties"] = _free_form(request.resource.properties, pseudonyms)
+        stated["properties"] = free_form(request.resource.properties, pseudonyms)
     return stated
 
 
-def _free_form(value: dict[str, Any], pseudonyms: Pseudonyms) -> dict[str, Any]:
+def free_form(value: dict[str, Any], pseudonyms: Pseudonyms) -> dict[str, Any]:
+    """Free-form JSON as it may be written down; of what is long, its length and a keyed digest."""
     encoded = msgspec.json.encode(value)
     if len(encoded) > _MAX_FREE_FORM_BYTES:
         return {"omitted_bytes": len(encoded), "digest": pseudonyms.pseudonym(encoded.decode())}

@@ -64,11 +64,16 @@ def treated_params(
 
 def identified(request: AccessRequest, subject: Subject, place: Place, catalogue: Catalogue) -> Identified:
     """The values of a question that its record names somebody or something by."""
-    others = [value for name, value in place.params.items() if _hashed(place.route, name)]
+    others = list(hashed_params(place))
     resource = request.resource
     if resource.type != "route" and not (resource.type == "scope" and resource.id in catalogue.scopes):
         others.append(resource.id)
     return Identified(subject.id or None, request.session_id or subject.session_id, tuple(others))
+
+
+def hashed_params(place: Place) -> tuple[str, ...]:
+    """The values of the route parameters that are recorded as pseudonyms."""
+    return tuple(value for name, value in place.params.items() if _hashed(place.route, name))
 
 
 def _hashed(route: Route | None, name: str) -> bool:

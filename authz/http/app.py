@@ -11,6 +11,7 @@ from authz.http.addresses import listen
 from authz.http.admin import AdminListener
 from authz.http.callers import DEV_CALLERS, Callers
 from authz.http.decisions import DecisionListener
+from authz.http.events import EventsRoute
 from authz.http.server import Handler, Server
 from authz.pdp import Pdp
 
@@ -37,7 +38,8 @@ async def serve(pdp: Pdp) -> Listeners:
     """
     settings = pdp.settings
     callers = Callers(settings.callers or (DEV_CALLERS if settings.dev else ()))
-    decision_runner = await _runner(pdp, DecisionListener(pdp.decisions, callers, pdp.meter).handle)
+    decisions = DecisionListener(pdp.decisions, callers, pdp.meter, EventsRoute(pdp.reporter, callers))
+    decision_runner = await _runner(pdp, decisions.handle)
     admin_runner = await _runner(pdp, AdminListener(pdp).handle)
     opened = Listeners((decision_runner.cleanup, admin_runner.cleanup))
     try:

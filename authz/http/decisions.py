@@ -32,6 +32,7 @@ from authz.gateways import (
 from authz.http.answers import read_body, refused, response, shown
 from authz.http.callers import Callers, KnownCaller
 from authz.http.errors import CallerForbiddenError, MethodNotSupportedError, NotFoundError
+from authz.http.events import EVENTS, EventsRoute
 from authz.metrics import DecisionMeter
 
 
@@ -46,13 +47,15 @@ class Answer(Struct, frozen=True):
 class DecisionListener:
     """Turns HTTP requests into questions and decisions into replies."""
 
-    def __init__(self, decisions: DecisionPoint, callers: Callers, meter: DecisionMeter) -> None:
+    def __init__(self, decisions: DecisionPoint, callers: Callers, meter: DecisionMeter, events: EventsRoute) -> None:
         self._decide = decisions.decide
         self._callers = callers
+        self._reported = events
         self._meter = meter
         self._log = structlog.get_logger("authz.decisions").bind()
         self._exact: dict[str, Callable[[RequestHead, web.BaseRequest], Awaitable[Answer]]] = {
             "/access/v1/evaluation": self._evaluation,
+            EVENTS: self._events,
             **dict.fromkeys(PLUGINS, self._plugin),
         }
 
@@ -95,6 +98,9 @@ class DecisionListener:
         reply = write_observed(decision) if known.caller.observes else write(head, decision)
         return Answer(PLUGINS[path].wrap(reply), decision, asked.action.name)
 
+    async def _events(self, head: RequestHead, request: web.BaseRequest) -> Answer:
+        return Answer(await self._reported.answer(head, request))
+
     async def _evaluation(self, head: RequestHead, request: web.BaseRequest) -> Answer:
         _only_post(head)
         known, token = self._callers.identify(request, "/access/v1/evaluation")
@@ -115,7 +121,7 @@ class DecisionListener:
             path = head.target.partition("?")[0]
             endpoint = path if path in self._exact else None
             self._meter.request_finished(endpoint, head.method, answer.reply.status, seconds)
-        if decision is None or not decision.allow:
+        if (decision is None and answer.reply.status >= 400) or (decision is not None and not decision.allow):
             self._log.info(
                 "request_denied" if decision else "request_refused",
                 status=answer.reply.status,

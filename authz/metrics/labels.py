@@ -12,8 +12,8 @@ _METHODS = frozenset(METHODS)
 FAILURES = frozenset({Kind.UNAUTHENTICATED, Kind.FORBIDDEN, Kind.LIMITED})
 _FAILURE_STATUSES = tuple(str(kind.value) for kind in Kind if kind in FAILURES)
 REFUSED_FAILURES = tuple((str(status), code) for code, status in REFUSALS.items() if str(status) in _FAILURE_STATUSES)
-_CODE_CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
-DECISION_CODES = ("200", "401", "403", "429", "503", *_CODE_CLASSES)
+CODE_CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
+DECISION_CODES = ("200", "401", "403", "429", "503", *CODE_CLASSES)
 ENDPOINT_CODES = ("400", "404", "405", "413", "500", *DECISION_CODES)
 
 

@@ -42,6 +42,7 @@ from authz.metrics.registry import (
     NONE,
     OTHER,
 )
+from authz.metrics.reported import REPORTED_REFUSED_TOTAL, ReportedOutcomes, count_reported
 from authz.metrics.service import POLICY_INFO
 
 _Inc = Callable[..., None]
@@ -80,6 +81,7 @@ class DecisionMeter:
         self._decisions = Children(DECISIONS_TOTAL, MAX_COUNTER_CHILDREN)
         self._requests = Children(REQUESTS_TOTAL, MAX_COUNTER_CHILDREN)
         self._durations = Children(REQUEST_DURATION_SECONDS, MAX_HISTOGRAM_CHILDREN)
+        self._outcomes = ReportedOutcomes()
         self._audited = {each: AUDIT_EVENTS_TOTAL.labels(each).inc for each in (OTHER, *EVENT_TYPES)}
         self._decision_tallies: dict[tuple[str | None, str, tuple[str, ...], str, bool], _Tally] = {}
         self._request_tallies: dict[tuple[str | None, str, int], _Tally] = {}
@@ -131,6 +133,7 @@ class DecisionMeter:
         yield self._decisions, decision_labels(catalogue.reasons)
         yield self._requests, request_labels(routes, self._endpoints)
         yield self._durations, product((OTHER, *self._endpoints, *(route.path for route in routes)))
+        yield from self._outcomes.wanted(routes)
 
     def decided(self, request: AccessRequest, decision: Decision, seconds: float) -> None:
         """Count one decision that took `seconds`."""
@@ -181,6 +184,18 @@ class DecisionMeter:
             METRIC_LABEL_OVERFLOW_TOTAL.labels(AUDIT_EVENTS_TOTAL.registered_name).inc()
             inc = self._audited[OTHER]
         inc(times)
+
+    def reported(self, event_type: str | None, outcome: str) -> None:
+        """Count one event that a caller reported: `recorded`, `duplicate` or `refused`."""
+        count_reported(event_type, outcome)
+
+    def report_refused(self, code: str) -> None:
+        """Count why a reported event was refused: a code of REFUSED_EVENTS."""
+        REPORTED_REFUSED_TOTAL.labels(code).inc()
+
+    def outcome_reported(self, route: str | None, method: str, status: int, seconds: float | None) -> None:
+        """Count how a request to an upstream ended, on a caller's word."""
+        self._outcomes.count(route, method if route is None else self._judged(route, method), status, seconds)
 
     def _decision_tally(
         self, route: str | None, method: str, scopes: tuple[str, ...], reason: str, allow: bool

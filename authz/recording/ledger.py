@@ -120,6 +120,22 @@ class GuardedLedger:
         if self._gap.lost or self._owed:
             self.settle_soon()
 
+    async def record_reported(self, events: Sequence[Event]) -> None:
+        """`record_all` that lets nothing go unrecorded, in degraded mode neither: whoever reports can send again.
+
+        Raises as core.Ledger does: after AuditUnavailableError some may be in the ledger, after OverloadedError none.
+        """
+        if self._damage.stop is not None:
+            AUDIT_FAILURES_TOTAL.inc(len(events))
+            raise AuditUnavailableError(self._damage.stop)
+        try:
+            await self._writer.record_all(events)
+        except (AuditUnavailableError, OverloadedError):
+            AUDIT_FAILURES_TOTAL.inc(len(events))
+            raise
+        for event_type, times in Counter(event.type for event in events).items():
+            self._meter.audited(event_type, times)
+
     async def record_or_owe(self, event: Event) -> None:
         """Record it now, or as soon as the ledger can: for what an operator does to a ledger that fails.
 

@@ -37,6 +37,10 @@ class Running:
         """A development token."""
         return identity.mint_token(self.state, sub, roles, scopes, claims=claims)
 
+    def pseudonym(self, value: str) -> str:
+        """What stands in the ledger for a value."""
+        return self.pdp.decisions.pseudonyms.pseudonym(value)
+
     async def send(
         self, method: str, url: str, body: Any = None, headers: dict[str, str] | None = None, token: str | None = None
     ) -> Answer:
