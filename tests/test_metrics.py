@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from math import isnan
 from pathlib import Path
 
+import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -110,6 +111,26 @@ def test_the_meter_is_the_cores_port(meter: DecisionMeter) -> None:
     """The pipeline takes it as its Meter."""
     port: Meter = meter
     assert port is meter
+
+
+def test_what_nobody_enforces_counts_on_its_own(meter: DecisionMeter) -> None:
+    """Decisions and requests of a caller that only observes are in families of their own and in no other."""
+    before = series()
+    observed = msgspec.structs.replace(asked(), caller=Caller("t", observes=True))
+    meter.decided(observed, decided("scope_granted", ["memory:read"], "/memory/{id}"), 0.003)
+    meter.decided_all([(observed, decided("made_up", [], "/memory/{id}"))], 0.003)
+    meter.decided(observed, decided("audit_unavailable", [], "/memory/{id}"), 0.003)
+    meter.request_finished("/memory/{id}", "GET", 200, 0.1, observed=True)
+    meter.request_finished("/memory/{id}", "GET", 503, 0.1, observed=True)
+    assert changes(before) == {
+        "authz_observed_decisions_total": {
+            ("decision=allow", "reason=scope_granted"): 1,
+            ("decision=deny", "reason=other"): 1,
+            ("decision=error", "reason=audit_unavailable"): 1,
+        },
+        "authz_observed_requests_total": {("code=200",): 1, ("code=503",): 1},
+        "authz_metric_label_overflow_total": {("metric=authz_observed_decisions_total",): 1},
+    }
 
 
 def test_an_allow_is_counted_per_scope_and_once_as_a_decision(meter: DecisionMeter) -> None:

@@ -42,6 +42,7 @@ class Answer(Struct, frozen=True):
     reply: Reply
     decision: Decision | None = None
     method: str = ""
+    observed: bool = False
 
 
 class DecisionListener:
@@ -86,7 +87,7 @@ class DecisionListener:
         asked = dialect.read(RequestHead(head.method, head.target[len(prefix) :], head.headers), known.caller, token)
         decision = await self._decide(asked)
         reply = write_observed(decision) if known.caller.observes else dialect.write(head, decision)
-        return Answer(reply, decision, asked.action.name)
+        return Answer(reply, decision, asked.action.name, known.caller.observes)
 
     async def _plugin(self, head: RequestHead, request: web.BaseRequest) -> Answer:
         path = head.target.partition("?")[0]
@@ -96,7 +97,7 @@ class DecisionListener:
         asked = PLUGINS[path].read(await read_body(request), known.caller)
         decision = await self._decide(asked)
         reply = write_observed(decision) if known.caller.observes else write(head, decision)
-        return Answer(PLUGINS[path].wrap(reply), decision, asked.action.name)
+        return Answer(PLUGINS[path].wrap(reply), decision, asked.action.name, known.caller.observes)
 
     async def _events(self, head: RequestHead, request: web.BaseRequest) -> Answer:
         return Answer(await self._reported.answer(head, request))
@@ -108,26 +109,26 @@ class DecisionListener:
         asked = _asked(await read_body(request), head, known, token)
         decision = await self._decide(asked)
         if decision.kind is Kind.UNDECIDED:
-            return Answer(problem(head, decision, 503), decision, asked.action.name)
+            return Answer(problem(head, decision, 503), decision, asked.action.name, known.caller.observes)
         headers = {"Content-Type": "application/json", "X-Decision-Id": decision.id}
-        return Answer(Reply(200, headers, write_decision(decision, explain=explain)), decision, asked.action.name)
+        reply = Reply(200, headers, write_decision(decision, explain=explain))
+        return Answer(reply, decision, asked.action.name, known.caller.observes)
 
     def _count(self, answer: Answer, head: RequestHead, seconds: float) -> None:
         decision = answer.decision
         route = decision.route if decision is not None else None
-        if route is not None:
-            self._meter.request_finished(route, answer.method, answer.reply.status, seconds)
-        else:
+        method = answer.method
+        if route is None:
             path = head.target.partition("?")[0]
-            endpoint = path if path in self._exact else None
-            self._meter.request_finished(endpoint, head.method, answer.reply.status, seconds)
+            route, method = path if path in self._exact else None, head.method
+        self._meter.request_finished(route, method, answer.reply.status, seconds, observed=answer.observed)
         if (decision is None and answer.reply.status >= 400) or (decision is not None and not decision.allow):
             self._log.info(
                 "request_denied" if decision else "request_refused",
                 status=answer.reply.status,
                 reason=decision.reason if decision else None,
                 decision_id=decision.id if decision else None,
-                route=route,
+                route=decision.route if decision else None,
                 seconds=round(seconds, 6),
             )
 

@@ -38,7 +38,7 @@ class EnvoyGrpcListener:
         self._callers = callers
         self._meter = meter
         self._log = structlog.get_logger("authz.decisions").bind()
-        self._deciding: set[asyncio.Future[tuple[Reply, Decision, str]]] = set()
+        self._deciding: set[asyncio.Future[tuple[Reply, Decision, str, bool]]] = set()
         self._server = grpc.aio.server(
             options=(("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES))
         )
@@ -72,10 +72,11 @@ class EnvoyGrpcListener:
         self._deciding.add(deciding)
         deciding.add_done_callback(self._deciding.discard)
         try:
-            reply, decision, method = await asyncio.shield(deciding)
+            reply, decision, method, observed = await asyncio.shield(deciding)
         except Exception as error:  # noqa: BLE001 - the last line of defence: the unexpected is an error, never an allow
             await context.abort(*self._refused(error))
-        self._meter.request_finished(decision.route, method, reply.status, time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        self._meter.request_finished(decision.route, method, reply.status, seconds, observed=observed)
         if not decision.allow:
             self._log.info("request_denied", status=reply.status, reason=decision.reason, decision_id=decision.id)
         answer = envoy_grpc.wrap(reply)
@@ -83,13 +84,13 @@ class EnvoyGrpcListener:
             await context.abort(grpc.StatusCode.UNAVAILABLE, decision.reason)
         return answer
 
-    async def _answer(self, request: bytes, context: Context) -> tuple[Reply, Decision, str]:
+    async def _answer(self, request: bytes, context: Context) -> tuple[Reply, Decision, str, bool]:
         known = self._callers.identify_peer(_host(context.peer()), _secret(context), ROUTE)
         asked = envoy_grpc.read(request, known.caller, context.time_remaining())
         decision = await self._decide(asked)
         head = RequestHead(asked.action.name, asked.resource.id, CIMultiDict())
         reply = write_observed(decision) if known.caller.observes else write(head, decision)
-        return reply, decision, asked.action.name
+        return reply, decision, asked.action.name, known.caller.observes
 
     def _refused(self, error: Exception) -> tuple[grpc.StatusCode, str]:
         """How a call that came to nothing ends: with the reason for a fault of the caller's, else without a word."""

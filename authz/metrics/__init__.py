@@ -39,6 +39,7 @@ from authz.metrics.ledger import (
 from authz.metrics.meter import (
     DecisionMeter,
 )
+from authz.metrics.observed import OBSERVED_DECISIONS_TOTAL, OBSERVED_REQUESTS_TOTAL
 from authz.metrics.registry import (
     BUCKETS_SECONDS,
     MAX_COUNTER_CHILDREN,
@@ -101,6 +102,8 @@ __all__ = [
     "METHODS",
     "METRIC_LABEL_OVERFLOW_TOTAL",
     "NONE",
+    "OBSERVED_DECISIONS_TOTAL",
+    "OBSERVED_REQUESTS_TOTAL",
     "OTHER",
     "OUTCOMES",
     "POLICY_INFO",

@@ -34,6 +34,7 @@ from authz.metrics.labels import (
     scope_request_labels,
 )
 from authz.metrics.ledger import AUDIT_EVENTS_TOTAL
+from authz.metrics.observed import Observed
 from authz.metrics.registry import (
     MAX_COUNTER_CHILDREN,
     MAX_HISTOGRAM_CHILDREN,
@@ -79,6 +80,7 @@ class DecisionMeter:
         self._rate_limits = Children(SCOPE_RATE_LIMITS_TOTAL, MAX_COUNTER_CHILDREN)
         self._failures = Children(AUTH_FAILURES_TOTAL, MAX_COUNTER_CHILDREN)
         self._decisions = Children(DECISIONS_TOTAL, MAX_COUNTER_CHILDREN)
+        self._observed = Observed()
         self._requests = Children(REQUESTS_TOTAL, MAX_COUNTER_CHILDREN)
         self._durations = Children(REQUEST_DURATION_SECONDS, MAX_HISTOGRAM_CHILDREN)
         self._outcomes = ReportedOutcomes()
@@ -131,12 +133,16 @@ class DecisionMeter:
         yield self._rate_limits, product((NONE, OTHER, *catalogue.scopes))
         yield self._failures, failure_labels(catalogue.reasons)
         yield self._decisions, decision_labels(catalogue.reasons)
+        yield self._observed.children, decision_labels(catalogue.reasons)
         yield self._requests, request_labels(routes, self._endpoints)
         yield self._durations, product((OTHER, *self._endpoints, *(route.path for route in routes)))
         yield from self._outcomes.wanted(routes)
 
     def decided(self, request: AccessRequest, decision: Decision, seconds: float) -> None:
-        """Count one decision that took `seconds`."""
+        """Count one decision that took `seconds`; one that nobody enforces stays out of all that objectives use."""
+        if request.caller.observes:
+            self._observed.decided(decision)
+            return
         method = request.action.name
         if method not in _METHODS:
             method = OTHER
@@ -149,6 +155,10 @@ class DecisionMeter:
 
     def decided_all(self, decided: Sequence[tuple[AccessRequest, Decision]], seconds: float) -> None:
         """Count the decisions of a batch that took `seconds`: each took as long; equal ones at once."""
+        if decided and decided[0][0].caller.observes:  # a batch has one caller
+            for _, decision in decided:
+                self._observed.decided(decision)
+            return
         kinds = Counter([(d.route, r.action.name, d.scopes, d.reason, d.allow) for r, d in decided])
         for (route, name, scopes, reason, allow), times in kinds.items():
             key = (route, name if name in _METHODS else OTHER, scopes, reason, allow)
@@ -158,8 +168,16 @@ class DecisionMeter:
             for observe in tally.observes_many:
                 observe(seconds, times)
 
-    def request_finished(self, route: str | None, method: str, status: int, seconds: float) -> None:
-        """Count one request on the decision listener; `route` is a template of the policy or of the listener."""
+    def request_finished(
+        self, route: str | None, method: str, status: int, seconds: float, *, observed: bool = False
+    ) -> None:
+        """Count one request on the decision listener; `route` is a template of the policy or of the listener.
+
+        `observed`: the caller enforces nothing, so the request is no part of what objectives are about.
+        """
+        if observed:
+            self._observed.finished(status)
+            return
         key = (route, method_label(method), status)
         tally = self._request_tallies.get(key) or self._request_tally(*key)
         for inc in tally.incs:

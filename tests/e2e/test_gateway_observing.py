@@ -12,10 +12,14 @@ from tests.processes import wait_for
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 REQUESTS = (("GET", "/memory"), ("PUT", "/admin/config"), ("GET", "/memory/..%20"), ("GET", "/health"))
+COUNTERS = tuple(
+    f"authz_{name}_total{{"
+    for name in ("decisions", "requests", "scope_requests", "auth_failures", "observed_decisions", "observed_requests")
+)
 
 
 def test_observing_blocks_nothing_and_records_everything(gateway: Gateway, tmp_path: Path) -> None:
-    """Allowed or denied, a request passes, without an identity that was denied; each decision is not enforced."""
+    """Whatever is decided, a request passes, without an identity that was denied; nothing is counted as enforced."""
     configuration = tmp_path / "authz.toml"
     configuration.write_text('[[callers]]\nname = "observer"\nvia = "loopback"\nobserve = true\n')
     with (
@@ -25,9 +29,15 @@ def test_observing_blocks_nothing_and_records_everything(gateway: Gateway, tmp_p
         claimed = {"X-Authz-Subject": "root", "X-Authz-Roles": "admin", **stack.bearer()}
         statuses = [client.send(method, path, claimed).status for method, path in REQUESTS]
         recorded = wait_for("the records", lambda: _decisions(stack.sidecar.state))
+        counted = {name: n for name, n in stack.sidecar.metrics().items() if n and name.startswith(COUNTERS)}
         stack.sidecar.stop()
         without = [client.send(method, path, claimed).status for method, path in REQUESTS]
 
+        assert sum(counted.values()) == 2 * len(REQUESTS)
+        assert {name.partition("{")[0] for name in counted} == {
+            "authz_observed_decisions_total",
+            "authz_observed_requests_total",
+        }
         alone = "observing alone" not in gateway.lacks
         assert (statuses, without) == ([200] * 4, ([200] if alone else [gateway.silent[0]]) * 4)
         assert recorded == {
