@@ -26,7 +26,6 @@ from authz.core import (
     Event,
     OverloadedError,
     Policy,
-    Pseudonyms,
     TokenRefusal,
 )
 from authz.engine import ActivePolicy, Counts, EmbeddedPolicy
@@ -42,6 +41,7 @@ from authz.metrics import (
     DecisionMeter,
     watch_event_loop,
 )
+from authz.privacy import Erasure, Privacy
 from authz.readiness import Check
 from authz.recording import AuditorChild, AuditorWatch, Damage, Degrading, DiskWatch, GuardedLedger, Mode, ledger_checks
 from authz.reporting import Reporter, open_reporter
@@ -82,7 +82,7 @@ class _Parts(NamedTuple):
     auditor: AuditorWatch
     child: AuditorChild | None
     verifier: identity.Verifier
-    pseudonyms: Pseudonyms
+    privacy: Privacy
     meter: DecisionMeter
     state: Path
     reporter: Reporter
@@ -124,12 +124,12 @@ class Pdp:
         check_outward(settings.audit)
         clock = SystemClock()
         state = await asyncio.to_thread(_state_directory, settings)
-        pseudonyms = await asyncio.to_thread(_pseudonyms, settings, state)
+        privacy = await asyncio.to_thread(Privacy, settings.audit, state)
         counts = Counts()
         policy, source = await asyncio.to_thread(_policy, settings, counts)
         meter = DecisionMeter(dict.fromkeys(("/access/v1/evaluation", "/v1/events", *PLUGINS), ("POST",)))
         meter.bind(policy.catalogue, policy.revision)
-        verifier = identity.Verifier(_issuers(settings, state), pseudonyms, clock, state / "jwks")
+        verifier = identity.Verifier(_issuers(settings, state), privacy.pseudonyms, clock, state / "jwks")
         stream = await asyncio.to_thread(audit.newest_successor, state / "audit", _STREAM)
         writer = audit.LedgerWriter(state / "audit", stream, clock=clock, limits=_writer_limits(settings))
         damage = Damage(stream, settings.audit.on_damage)
@@ -139,7 +139,9 @@ class Pdp:
         policies = ActivePolicy(policy)
         decisions = DecisionPoint(
             verifier=verifier,
-            pseudonyms=pseudonyms,
+            pseudonyms=privacy.pseudonyms,
+            identities=privacy.identities,
+            fields=privacy.fields,
             policies=policies,
             ledger=ledger,
             meter=meter,
@@ -164,15 +166,16 @@ class Pdp:
             auditor=auditor,
             child=child,
             verifier=verifier,
-            pseudonyms=pseudonyms,
+            privacy=privacy,
             meter=meter,
             state=state,
             reporter=reporter,
         )
         pdp = cls(settings, decisions, parts)
-        await pdp.record("system.startup", _startup(settings, policy, source))
+        await pdp.record("system.startup", _startup(settings, policy, source, privacy.key_id))
         if child is not None:
             child.start()
+        privacy.start()
         return pdp
 
     async def record(self, event_type: str, body: dict[str, Any]) -> None:
@@ -192,6 +195,7 @@ class Pdp:
         if self._parts.child is not None:
             await self._parts.child.stop()
         await self._parts.verifier.close()
+        await self._parts.privacy.close()
         await asyncio.to_thread(log.close)
 
     @property
@@ -202,6 +206,12 @@ class Pdp:
     async def degrade(self, seconds: float, reason: str, by: str) -> str:
         """See `GuardedLedger.degrade`."""
         return await self._parts.ledger.degrade(Degrading(seconds, reason, by))
+
+    async def erase(self, subject: str, reference: str | None, by: str, *, dry_run: bool) -> Erasure:
+        """See `Privacy.erase`."""
+        return await self._parts.privacy.erase(
+            subject, reference, by, dry_run=dry_run, record=self.decisions.ledger.record
+        )
 
     def damage_found(self, findings: Mapping[str, Sequence[str]], *, by: str = "auditor") -> None:
         """Damage in sealed segments, all that `by` knows of now: stream -> a sentence each. See `audit.on_damage`."""
@@ -236,9 +246,7 @@ class Pdp:
 
     def audit_events(self, **filters: Any) -> list[dict[str, Any]]:
         """Events of this node's ledger, newest first, as `audit.get_audit_events`. Reads files: not on the loop."""
-        return audit.get_audit_events(
-            path=self._parts.state, pseudonyms=lambda value: (self._parts.pseudonyms.pseudonym(value),), **filters
-        )
+        return audit.get_audit_events(path=self._parts.state, pseudonyms=self._parts.privacy.known, **filters)
 
     def audit_integrity(self) -> tuple[bool, list[audit.Issue]]:
         """`audit.verify_audit_integrity` of this node's ledger. Reads it all: not on the loop."""
@@ -316,12 +324,6 @@ def _state_directory(settings: Settings) -> Path:
     return state
 
 
-def _pseudonyms(settings: Settings, state: Path) -> identity.Pseudonymiser:
-    if settings.audit.pseudonym_key:
-        return identity.Pseudonymiser(identity.load_key(Path(settings.audit.pseudonym_key)))
-    return identity.Pseudonymiser(identity.load_or_create_key(state / "keys" / "pseudonym.key"))
-
-
 def _issuers(settings: Settings, state: Path) -> tuple[identity.IssuerSettings, ...]:
     return (*settings.issuers, *((identity.dev_issuer(state),) if settings.dev else ()))
 
@@ -371,7 +373,7 @@ def _load(found: bundle.Bundle, counts: Counts, deadline_seconds: float) -> Embe
     )
 
 
-def _startup(settings: Settings, policy: Policy, source: str) -> dict[str, Any]:
+def _startup(settings: Settings, policy: Policy, source: str, key_id: str) -> dict[str, Any]:
     return {
         "version": __version__,
         "revision": policy.revision,
@@ -379,6 +381,8 @@ def _startup(settings: Settings, policy: Policy, source: str) -> dict[str, Any]:
         "engine": policy.engine,
         "pid": os.getpid(),
         "dev": settings.dev,
+        "privacy": settings.audit.privacy or "pseudonyms",
+        "pseudonym_key_id": key_id,
         "settings_sha256": hashlib.sha256(msgspec.json.encode(settings, order="sorted")).hexdigest(),
     }
 

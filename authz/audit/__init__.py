@@ -24,8 +24,10 @@ from authz.audit.location import (
     audit_directory,
     state_directory,
 )
+from authz.audit.mentions import mentions
 from authz.audit.moment import duration
 from authz.audit.new_key import KeyExistsError, new_node_key
+from authz.audit.offline import record_offline
 from authz.audit.prune import PrunedStream, PruneRequest, prune
 from authz.audit.published import public_keys
 from authz.audit.query import find_event, get_audit_events
@@ -34,6 +36,7 @@ from authz.audit.recovery import Recovery, Tail
 from authz.audit.remembered import default_memory
 from authz.audit.reported import reported_since
 from authz.audit.retention import retention_limit
+from authz.audit.segment import ledger_event
 from authz.audit.served import NODE, NotServedError, served
 from authz.audit.status import Alarm, AuditorStatus, StreamStatus, read_status
 from authz.audit.succession import StreamBegun, begin_successor
@@ -104,7 +107,9 @@ __all__ = [
     "find_event",
     "get_audit_events",
     "holds",
+    "ledger_event",
     "lift_hold",
+    "mentions",
     "new_node_key",
     "newest_successor",
     "node_keys",
@@ -114,6 +119,7 @@ __all__ = [
     "read_node_keys",
     "read_status",
     "read_witness_keys",
+    "record_offline",
     "reported_since",
     "retention_limit",
     "rotate_key",

@@ -6,6 +6,7 @@ import click
 
 from authz import __version__
 from authz.cli.audit import audit
+from authz.cli.audit_erase import erase
 from authz.cli.audit_evidence import COMMANDS as EVIDENCE_COMMANDS
 from authz.cli.audit_hold import hold
 from authz.cli.audit_retention import archive_command, prune_command
@@ -16,6 +17,7 @@ from authz.cli.audit_witness import witness
 from authz.cli.check import check
 from authz.cli.config import config
 from authz.cli.keys import keys
+from authz.cli.keys_privacy import pseudonyms, team
 from authz.cli.policy import policy
 from authz.cli.policy_sign import COMMANDS as SIGNING_COMMANDS
 from authz.cli.serve import serve
@@ -40,6 +42,7 @@ for command in (
     degrade,
     new_stream,
     hold,
+    erase,
     archive_command,
     prune_command,
     *EVIDENCE_COMMANDS,
@@ -47,6 +50,8 @@ for command in (
     audit.add_command(command)
 for command in SIGNING_COMMANDS:
     policy.add_command(command)
+for command in (pseudonyms, team):
+    keys.add_command(command)
 
 
 def main() -> None:

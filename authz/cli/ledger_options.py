@@ -30,7 +30,7 @@ _FILTERS: Final = (
     click.option("--type", "type", help="Type of event, or a decision's operation."),
     click.option("--decision", type=click.Choice(["allow", "deny", "error"]), help="What was decided."),
     click.option("--reason", help="Reason of a decision."),
-    click.option("--subject", help="A subject's pseudonym, h1:..."),
+    click.option("--subject", help="A subject: its pseudonym, h1:..., or its clear id where the key is at hand."),
     click.option("--scope", help="A scope that was needed, granted or missing."),
     click.option("--role", help="A role the subject had."),
     click.option("--route", help="Route template, such as /users/{id}/profile."),

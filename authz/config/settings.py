@@ -89,6 +89,21 @@ class AnchorSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     token_file: Annotated[str | None, Meta(description="File with a bearer token for the URL.")] = None
 
 
+_Field = Literal["keep", "drop", "coarsen", "encrypt"]
+
+
+class FieldSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[audit.fields]`: what of a request is written down, beside pseudonyms (docs/privacy.md)."""
+
+    ip: Annotated[_Field, Meta(description="The client's address; coarsen: its /24 or /48.")] = "keep"
+    user_agent: Annotated[_Field, Meta(description="coarsen: the names of the products, without versions.")] = "keep"
+    session_id: Annotated[Literal["keep", "drop"], Meta(description="keep: as a pseudonym.")] = "keep"
+    params: Annotated[
+        _Field,
+        Meta(description="Route parameters; keep: as the policy's catalogue says; coarsen: hash those it clears too."),
+    ] = "keep"
+
+
 class AuditSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`[audit]`."""
 
@@ -106,11 +121,29 @@ class AuditSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         int, Meta(ge=0, description="With less room than this on the ledger's disk the service is not ready.")
     ] = 512 * 1024 * 1024
     privacy: Annotated[
-        Literal["pseudonyms"] | None, Meta(description="pseudonyms: user IDs and parameters are keyed hashes.")
+        Literal["pseudonyms", "salts"] | None,
+        Meta(
+            description="pseudonyms: user IDs and parameters are keyed hashes. salts: each has a random salt as well, "
+            "so that one person can be erased."
+        ),
     ] = None
     pseudonym_key: Annotated[
-        str | None, Meta(description="File with the key of the pseudonyms (32 bytes or more, mode 0600).")
+        str | None,
+        Meta(
+            description="File with the key of the pseudonyms (32 bytes or more, mode 0600); older ones lie beside it, "
+            "as FILE.<key id>."
+        ),
     ] = None
+    identities: Annotated[
+        str | None, Meta(description="File of the erasable table of salts and names; else one in the state.")
+    ] = None
+    names: Annotated[
+        bool, Meta(description="Keep clear user IDs in that table, sealed to `security_key`: `events --names`.")
+    ] = False
+    security_key: Annotated[
+        str | None, Meta(description="File with the security team's public key, as `authz keys team` makes it.")
+    ] = None
+    fields: Annotated[FieldSettings, Meta(description="What of a request is written down.")] = FieldSettings()
     segment_bytes: Annotated[int, Meta(ge=4096, description="A segment is sealed at this size.")] = 64 * 1024 * 1024
     segment_seconds: Annotated[int, Meta(ge=1, description="A segment is sealed at this age.")] = 3600
     compress: Annotated[bool, Meta(description="Compress sealed segments that a signed checkpoint covers.")] = True

@@ -65,7 +65,7 @@ from authz.core.ports import (
     Pseudonyms,
     TokenVerifier,
 )
-from authz.core.privacy import KEPT, Fields, coarse_address, coarse_agent
+from authz.core.privacy import KEPT, Fields, as_catalogued, coarse_address, coarse_agent, shortened
 from authz.core.reasons import POLICY_ALLOWS, POLICY_DENIES, REASONS, REFUSALS, Kind, client_text, kind_of
 from authz.core.reported import (
     MOST_REPORTED,
@@ -153,6 +153,7 @@ __all__ = [
     "Until",
     "UnverifiedClaims",
     "account_of_reported",
+    "as_catalogued",
     "batch_document",
     "check_document",
     "client_text",
@@ -173,6 +174,7 @@ __all__ = [
     "read_explanation",
     "read_reported",
     "reported_head",
+    "shortened",
     "split_path",
     "subject_document",
     "write_decision",

@@ -27,6 +27,7 @@ from authz.core import (
 from authz.gateways import Reply, RequestHead, bearer_token, problem, provenance
 from authz.http.answers import read_body, refused, response, shown
 from authz.http.callers import is_loopback
+from authz.http.erasure import ErasureRoute
 from authz.http.errors import MethodNotSupportedError, NotFoundError
 from authz.http.ledger import EVENT, LOG, PROOF, LedgerRoutes
 from authz.metrics import render
@@ -82,6 +83,7 @@ class AdminListener:
         }
         self._acts: dict[str, Act] = {
             "/v1/audit/degrade": Act("admin:security:write", self._degrade),
+            "/v1/audit/erase": Act("admin:security:write", ErasureRoute(pdp).erase),
         }
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:

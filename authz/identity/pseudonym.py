@@ -40,9 +40,12 @@ class Pseudonymiser:
         """A pseudonym of the same form that takes the salt too: without it not even the key's holder can make it."""
         return self._text(self._digest(b"authz-salted\0" + salt, value))
 
-    def handle(self, value: str) -> bytes:
-        """16 bytes by which a table of salts finds the value without holding it. They are in no record."""
-        return self._digest(b"authz-handle\0", value)
+    def handle(self, value: str, *, salted: bool) -> bytes:
+        """16 bytes by which a table of identities finds the value without holding it. They are in no record.
+
+        `salted`: of its row with a salt, or of that with a name alone.
+        """
+        return self._digest(b"authz-salted-handle\0" if salted else b"authz-handle\0", value)
 
     def _compute(self, value: str) -> str:
         return self._text(self._digest(b"authz\0", value))
