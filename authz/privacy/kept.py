@@ -100,6 +100,9 @@ class SaltedIdentities:
         """Look everybody up anew."""
         self._remembered.clear()
 
+    async def finish(self) -> None:
+        """Nothing is under way here that a record does not wait for."""
+
     def _wanted(self, identified: Identified) -> list[Wanted]:
         subject, session, others = identified
         if subject is None:
@@ -151,6 +154,10 @@ class NamedIdentities:
     def forget(self) -> None:
         """Look everybody up anew."""
         self._remembered.clear()
+
+    async def finish(self) -> None:
+        """Keep the names that are under way."""
+        await asyncio.gather(*self._tasks)
 
     async def _name(self, wanted: Wanted) -> None:
         try:

@@ -28,9 +28,12 @@ class Settling:
         self._thread = ThreadPoolExecutor(1, "identities")
         self._waiting: list[tuple[Sequence[Wanted], asyncio.Future[_Answer]]] = []
         self._flushing: asyncio.Task[None] | None = None
+        self._closed = False
 
     async def settle(self, wanted: Sequence[Wanted]) -> list[str | None]:
         """As `IdentityStore.settle`. Raises AuditUnavailableError, OverloadedError."""
+        if self._closed:
+            raise AuditUnavailableError("the table of identities is closed")
         if len(self._waiting) >= self._limit:
             raise OverloadedError(f"{self._limit} requests wait for the table of identities")
         future: asyncio.Future[_Answer] = asyncio.get_running_loop().create_future()
@@ -51,7 +54,10 @@ class Settling:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     async def close(self) -> None:
-        """Finish what was asked, and give the file free."""
+        """Finish what was asked, and give the file free. Once is enough, twice does no harm."""
+        if self._closed:
+            return
+        self._closed = True
         if self._flushing is not None:
             await self._flushing
         await self.run(self._store.close)
