@@ -28,7 +28,7 @@ from authz.core import (
     Policy,
     TokenRefusal,
 )
-from authz.engine import ActivePolicy, Counts, EmbeddedPolicy
+from authz.engine import ActivePolicy, Counts, EmbeddedEngine, Engine, start_engine
 from authz.gateways import PLUGINS
 from authz.ids import IdSource
 from authz.metrics import (
@@ -74,6 +74,7 @@ class _Parts(NamedTuple):
 
     policies: ActivePolicy
     policy_source: str
+    engine: Engine
     engine_counts: Counts
     writer: audit.LedgerWriter
     ledger: GuardedLedger
@@ -122,11 +123,22 @@ class Pdp:
         """
         log.configure(settings.log.level, on_drop=LOG_DROPPED_TOTAL.inc)
         check_outward(settings.audit)
-        clock = SystemClock()
         state = await asyncio.to_thread(_state_directory, settings)
-        privacy = await asyncio.to_thread(Privacy, settings.audit, state)
         counts = Counts()
-        policy, source = await asyncio.to_thread(_policy, settings, counts)
+        found, source = await asyncio.to_thread(_bundle, settings)
+        engine = await start_engine(settings, state, counts)
+        try:
+            return await cls._start(settings, state, engine, await engine.load(found), source, counts)
+        except BaseException:
+            await engine.close()
+            raise
+
+    @classmethod
+    async def _start(
+        cls, settings: Settings, state: Path, engine: Engine, policy: Policy, source: str, counts: Counts
+    ) -> "Pdp":
+        clock = SystemClock()
+        privacy = await asyncio.to_thread(Privacy, settings.audit, state)
         meter = DecisionMeter(dict.fromkeys(("/access/v1/evaluation", "/v1/events", *PLUGINS), ("POST",)))
         meter.bind(policy.catalogue, policy.revision)
         verifier = identity.Verifier(_issuers(settings, state), privacy.pseudonyms, clock, state / "jwks")
@@ -137,6 +149,7 @@ class Pdp:
         await ledger.open()
         await verifier.start()
         policies = ActivePolicy(policy)
+        await engine.follow(_in_force(policies, meter))
         decisions = DecisionPoint(
             verifier=verifier,
             pseudonyms=privacy.pseudonyms,
@@ -158,6 +171,7 @@ class Pdp:
         parts = _Parts(
             policies=policies,
             policy_source=source,
+            engine=engine,
             engine_counts=counts,
             writer=writer,
             ledger=ledger,
@@ -196,6 +210,7 @@ class Pdp:
             await self._parts.child.stop()
         await self._parts.verifier.close()
         await self._parts.privacy.close()
+        await self._parts.engine.close()
         await asyncio.to_thread(log.close)
 
     @property
@@ -221,6 +236,7 @@ class Pdp:
         """Whether decisions can be made, check by check."""
         checks = [
             Check("policy", ok=True, detail=f"revision {self.policies.active.revision}"),
+            *self._parts.engine.checks(),
             *ledger_checks(self._parts.ledger, self._parts.disk, self._parts.damage),
             self._parts.auditor.check(),
         ]
@@ -270,7 +286,7 @@ async def decide_offline(source: Path, subject: Entity, method: str, resource: E
 
     Raises an AuthzError when the bundle cannot be used.
     """
-    policy = await asyncio.to_thread(_load, bundle.read(source), Counts(), 1.0)
+    policy = await EmbeddedEngine(1.0, Counts()).load(await asyncio.to_thread(bundle.read, source))
     offline = _Offline()
     decisions = DecisionPoint(
         verifier=offline,
@@ -347,12 +363,23 @@ def _disk(settings: Settings, state: Path, writer: audit.LedgerWriter, clock: Sy
     )
 
 
-def _policy(settings: Settings, counts: Counts) -> tuple[Policy, str]:
-    """The policy to start with, and where it came from."""
+def _in_force(policies: ActivePolicy, meter: DecisionMeter) -> Callable[[Policy], None]:
+    """Puts a policy in force that an OPA server speaks for, with its labels."""
+
+    def followed(policy: Policy) -> None:
+        if policies.active is not policy:
+            policies.replace(policy)
+            meter.bind(policy.catalogue, policy.revision)
+
+    return followed
+
+
+def _bundle(settings: Settings) -> tuple[bundle.Bundle, str]:
+    """The bundle to start with, and where it came from."""
     source = settings.policy.source or "default"
     found = bundle.read_shipped() if source == "default" else bundle.read(Path(source))
     _check_trust(settings, source, found)
-    return _load(found, counts, settings.policy.deadline_seconds), source
+    return found, source
 
 
 def _check_trust(settings: Settings, source: str, found: bundle.Bundle) -> None:
@@ -365,12 +392,6 @@ def _check_trust(settings: Settings, source: str, found: bundle.Bundle) -> None:
             f"policy.sha256: {source} is not the shipped bundle. To trust exactly this one, add\n\n[policy]\n"
             f'sha256 = "{found.sha256}"'
         )
-
-
-def _load(found: bundle.Bundle, counts: Counts, deadline_seconds: float) -> EmbeddedPolicy:
-    return EmbeddedPolicy.load(
-        found.wasm, found.data_json, found.revision, deadline_seconds=deadline_seconds, counts=counts
-    )
 
 
 def _startup(settings: Settings, policy: Policy, source: str, key_id: str) -> dict[str, Any]:

@@ -21,7 +21,8 @@ from authz.pdp import Pdp
 @click.option("--listen", help="Decision listener: HOST:PORT or unix:PATH; port 0 takes a free one.")
 @click.option("--admin-listen", help="Admin listener: HOST:PORT or unix:PATH.")
 @click.option("--policy", "bundle", help="Bundle file to decide by; `default` is the shipped one.")
-@click.option("--engine", help="Where the policy is evaluated: embedded.")
+@click.option("--engine", help="Where the policy is evaluated: embedded, or opa.")
+@click.option("--opa-url", help="OPA server of --engine opa; without it a local `opa` is started.")
 @click.option("--state", help="Directory of the ledger, keys and caches.")
 @click.option("--workers", type=int, help="Processes; more than one is not built yet.")
 def serve(
@@ -31,6 +32,7 @@ def serve(
     admin_listen: str | None,
     bundle: str | None,
     engine: str | None,
+    opa_url: str | None,
     state: str | None,
     workers: int | None,
 ) -> None:
@@ -44,6 +46,7 @@ def serve(
         "admin_listen": admin_listen,
         "policy.source": bundle,
         "engine": engine,
+        "opa.url": opa_url,
         "state": state,
         "workers": workers,
     }

@@ -70,6 +70,26 @@ class PolicySettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     deadline_seconds: Annotated[float, Meta(gt=0, le=1, description="Longest one evaluation may take.")] = 0.05
 
 
+class OpaSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[opa]`: the OPA server of `engine = "opa"` (docs/opa-server.md)."""
+
+    url: Annotated[
+        str | None,
+        Meta(description="https URL or unix:PATH (http to loopback only); unset = a local `opa` is started and kept."),
+    ] = None
+    ca_file: Annotated[str | None, Meta(description="PEM file of the authorities its certificate may come from.")] = (
+        None
+    )
+    token_file: Annotated[str | None, Meta(description="File with the token that its API wants; may be replaced.")] = (
+        None
+    )
+    program: Annotated[str | None, Meta(description="The `opa` to start; else the one on PATH.")] = None
+    deadline_seconds: Annotated[
+        float, Meta(ge=0.01, le=5, description="Longest a check waits for its answer; then it is a 503.")
+    ] = 0.25
+    batch_checks: Annotated[int, Meta(ge=1, le=256, description="Most checks in one call.")] = 64
+
+
 class WitnessSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`[[audit.witnesses]]`: somebody else who cosigns the node's checkpoint (docs/ledger.md)."""
 
@@ -228,11 +248,14 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     ] = None
     state: Annotated[str | None, Meta(description="Directory of the ledger, keys and caches.")] = None
     dev: Annotated[bool, Meta(description="Development mode: loopback only, callers trusted, keys made here.")] = False
-    engine: Annotated[Literal["embedded"], Meta(description="Where the policy is evaluated.")] = "embedded"
+    engine: Annotated[
+        Literal["embedded", "opa"], Meta(description="Where the policy is evaluated: in this process, or by an OPA.")
+    ] = "embedded"
     workers: Annotated[int, Meta(ge=1, le=1, description="Processes; more than one is not built yet.")] = 1
     issuers: Annotated[tuple[IssuerSettings, ...], Meta(description="Identity providers whose tokens count.")] = ()
     callers: Annotated[tuple[CallerSettings, ...], Meta(description="Who may put questions.")] = ()
     policy: Annotated[PolicySettings, Meta(description="Which policy decides.")] = PolicySettings()
+    opa: Annotated[OpaSettings, Meta(description='The OPA server, for `engine = "opa"`.')] = OpaSettings()
     audit: Annotated[AuditSettings, Meta(description="The ledger.")] = AuditSettings()
     admin: Annotated[AdminSettings, Meta(description="The admin listener.")] = AdminSettings()
     metrics: Annotated[MetricsSettings, Meta(description="Metrics.")] = MetricsSettings()

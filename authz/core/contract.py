@@ -133,6 +133,8 @@ UNDEFINED = PolicyDecision(allow=False, reason="policy_undefined", scopes=())
 BREACH = PolicyDecision(allow=False, reason="policy_contract", scopes=())
 ERROR = PolicyDecision(allow=False, reason="policy_error", scopes=())
 UNAVAILABLE = PolicyDecision(allow=False, reason="engine_unavailable", scopes=())
+SUPERSEDED = PolicyDecision(allow=False, reason="engine_unavailable", scopes=())
+"""`UNAVAILABLE`, because the engine speaks for another revision now: asked once more, with that one's routes."""
 
 
 def read_decision(result_set: bytes, declared_reasons: frozenset[str] = frozenset()) -> PolicyDecision:
@@ -251,6 +253,7 @@ __all__ = [
     "BREACH",
     "ERROR",
     "MAX_NESTING",
+    "SUPERSEDED",
     "UNAVAILABLE",
     "UNDEFINED",
     "Catalogue",

@@ -8,7 +8,7 @@ from msgspec import UNSET, Struct
 from authz.core.account import EVENT_TYPE_OF, account_of
 from authz.core.batch import Answered, Asked, Batch, Common, Question, Until, stopped
 from authz.core.conclusion import LATE, concluded_all, decided_of, decision_of, ruled_out, under, unrecorded
-from authz.core.contract import ResourceDocument, check_document, subject_document
+from authz.core.contract import SUPERSEDED, ResourceDocument, check_document, subject_document
 from authz.core.errors import AuditUnavailableError, BadRequestError, OverloadedError
 from authz.core.events import Event
 from authz.core.model import ANONYMOUS, AccessRequest, Decision, PolicyDecision, Subject, TokenRefusal
@@ -32,14 +32,17 @@ class DecisionPoint(Struct, frozen=True, kw_only=True):
     identities: Identities | None = None
     """None: `pseudonyms` is all it takes."""
 
-    async def decide(self, request: AccessRequest, *, audit_as: str | None = None) -> Decision:
+    async def decide(
+        self, request: AccessRequest, *, audit_as: str | None = None, since: float | None = None
+    ) -> Decision:
         """Answer one question. When this returns, the answer is recorded (see `Ledger.record`) or "could not decide".
 
-        `audit_as` gives the record another type than the decision's own (`admin.access`).
+        `audit_as` gives the record another type than the decision's own (`admin.access`). `since`: when it was asked
+        for the first time, of a question that is asked once more.
 
         Raises BadRequestError when the question itself cannot be read; nothing is recorded then.
         """
-        started = self.clock.elapsed()
+        started = self.clock.elapsed() if since is None else since
         # 1. One policy revision answers the whole question.
         policy = self.policies.active
         # 2. Who: a verified token, a trusted caller's word, or nobody. The token goes no further.
@@ -62,6 +65,9 @@ class DecisionPoint(Struct, frozen=True, kw_only=True):
         if ruling is None:
             # 5. The policy's answer; undefined, malformed or failed is data too, and never an allow.
             ruling = await policy.evaluate(self._check(request, subject_document(subject), place))
+        if ruling is SUPERSEDED and since is None:
+            # The engine speaks for another revision by now: where the question points is that one's to say.
+            return await self.decide(request, audit_as=audit_as, since=started)
         # 6. Whoever is not identified gets a public route and nothing else.
         decision = decision_of(self.new_id(), ruling, policy, subject, refusal, place)
         # 7. Durable before anyone hears of it: what cannot be recorded does not leave the house.
@@ -71,14 +77,16 @@ class DecisionPoint(Struct, frozen=True, kw_only=True):
         self.meter.decided(request, decision, self.clock.elapsed() - started)
         return decision
 
-    async def decide_all(self, asked: Sequence[Asked], *, until: Until | None = None) -> Batch:
+    async def decide_all(
+        self, asked: Sequence[Asked], *, until: Until | None = None, since: float | None = None
+    ) -> Batch:
         """Answer many questions as one: one revision, one evaluation, one commit to the ledger, one count.
 
         Each is answered as `decide` would, on its own: no item sees another's answer or error. When this returns, all
         the answers are recorded or all of them are "could not decide". A question that cannot be read is answered by
         its BadRequestError, and not recorded.
         """
-        started = self.clock.elapsed()
+        started = self.clock.elapsed() if since is None else since
         # 1. One policy revision answers all of it.
         policy, batch = self.policies.active, self.new_id()
         # 2-4. Who, where, and what the host itself refuses, of each; what they share is done once.
@@ -92,6 +100,8 @@ class DecisionPoint(Struct, frozen=True, kw_only=True):
                 if isinstance(each, Question) and each.ruling is None
             ]
         )
+        if since is None and any(ruling is SUPERSEDED for ruling in rulings):
+            return await self.decide_all(asked, until=until, since=started)
         # 6. The conclusions, up to where the batch stops: what comes after was never answered.
         answers = stopped(concluded_all(batch, questions, rulings, policy), until)
         # 7. Durable in one commit before anyone hears of any of it.

@@ -53,7 +53,8 @@ class Policy(Protocol):
     """One policy revision, ready to evaluate. It never changes; a new revision is another Policy.
 
     Its answers are data, failures too: `policy_undefined`, `policy_contract`, `policy_error` and
-    `engine_unavailable` are denials or "could not decide", never an exception and never an allow.
+    `engine_unavailable` are denials or "could not decide", never an exception and never an allow. SUPERSEDED is an
+    `engine_unavailable` of an engine that speaks for another revision by now, which `Policies.active` then is.
     """
 
     @property

@@ -1,7 +1,8 @@
-"""The engines: policies that can be evaluated. So far the embedded one, OPA compiled to Wasm and run in process."""
+"""The engines: policies that can be evaluated. OPA compiled to Wasm and run in process, or an OPA server (`opa`)."""
 
 from authz.engine.active import ActivePolicy
 from authz.engine.embedded import BATCH_ITEMS, DEADLINE_SECONDS, EmbeddedPolicy, PolicyRefusedError
+from authz.engine.engines import EmbeddedEngine, Engine, start_engine
 from authz.engine.module import Counts
 from authz.engine.probe import probe
 
@@ -10,7 +11,10 @@ __all__ = [
     "DEADLINE_SECONDS",
     "ActivePolicy",
     "Counts",
+    "EmbeddedEngine",
     "EmbeddedPolicy",
+    "Engine",
     "PolicyRefusedError",
     "probe",
+    "start_engine",
 ]

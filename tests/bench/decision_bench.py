@@ -33,12 +33,12 @@ class Target:
 
     def drive(self, seconds: str) -> None:
         """One round."""
-        before = _cpu_seconds(self.process.pid)
+        before = cpu_seconds(self.process.pid)
         command = [sys.executable, "-m", "tests.bench.load", "127.0.0.1", str(self.port), _CONNECTIONS, seconds]
         report = msgspec.json.decode(
             subprocess.run(command, input=self.request, capture_output=True, check=True).stdout
         )
-        cpu = _cpu_seconds(self.process.pid) - before
+        cpu = cpu_seconds(self.process.pid) - before
         self.rounds.append({**report, "cpu_us": cpu / report["requests"] * 1e6, "lag_records": _lag(self.state)})
 
     def median(self, figure: str) -> float:
@@ -52,7 +52,7 @@ def _lag(state: str | None) -> int:
     return sum(each.lag_records for each in status.streams) if status is not None else 0
 
 
-def _cpu_seconds(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
@@ -81,7 +81,7 @@ def _sidecar(state: str, auditor: str = "child") -> tuple["subprocess.Popen[str]
     return process, int(places["decision"].rpartition(":")[2]), time.perf_counter() - started
 
 
-def _requests(state: str) -> dict[str, bytes]:
+def requests_of(state: str) -> dict[str, bytes]:
     mint = [sys.executable, "-m", "authz", "token", "--state", state, "--sub", "alice", "--role", "user_basic"]
     token = subprocess.run(mint, capture_output=True, text=True, check=True).stdout.strip()
     head = f"Host: api.example\r\nAuthorization: Bearer {token}\r\n"
@@ -99,9 +99,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as state, tempfile.TemporaryDirectory() as unsigned:
         process, port, start_seconds = _sidecar(state)
         targets = [_bare("application"), _bare("server")]
-        targets += [Target(name, process, port, request, state) for name, request in _requests(state).items()]
+        targets += [Target(name, process, port, request, state) for name, request in requests_of(state).items()]
         other, other_port, _ = _sidecar(unsigned, "off")
-        targets.append(Target("check/envoy, no auditor", other, other_port, _requests(unsigned)["check/envoy"]))
+        targets.append(Target("check/envoy, no auditor", other, other_port, requests_of(unsigned)["check/envoy"]))
         idle_mib = _resident_mib(process.pid)
         try:
             for _ in range(rounds):

@@ -1,9 +1,10 @@
-"""A TCP relay between a gateway and the sidecar, which counts connections and can stop passing anything on."""
+"""A TCP relay between two processes, which counts connections and can be late with what it passes on."""
 
 import contextlib
 import socket
 import socketserver
 import threading
+import time
 from collections.abc import Iterator
 
 
@@ -16,7 +17,17 @@ class Relay(socketserver.ThreadingTCPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Passing)
         self.target = 0
+        self.target_path = ""
+        self.delay_seconds = 0.0
         self.connections = 0
+
+    def onward(self) -> socket.socket:
+        """A connection to the port or the Unix socket behind it."""
+        if not self.target_path:
+            return socket.create_connection(("127.0.0.1", self.target))
+        onward = socket.socket(socket.AF_UNIX)
+        onward.connect(self.target_path)
+        return onward
 
     @property
     def port(self) -> int:
@@ -33,16 +44,17 @@ class _Passing(socketserver.BaseRequestHandler):
         server = self.server
         assert isinstance(server, Relay)
         server.connections += 1
-        with socket.create_connection(("127.0.0.1", server.target)) as onward:
-            back = threading.Thread(target=_pass_on, args=(onward, self.request), daemon=True)
+        with server.onward() as onward:
+            back = threading.Thread(target=_pass_on, args=(server, onward, self.request), daemon=True)
             back.start()
-            _pass_on(self.request, onward)
+            _pass_on(server, self.request, onward)
             back.join(timeout=5)
 
 
-def _pass_on(source: socket.socket, sink: socket.socket) -> None:
+def _pass_on(relay: Relay, source: socket.socket, sink: socket.socket) -> None:
     with contextlib.suppress(OSError):
         while data := source.recv(65536):
+            time.sleep(relay.delay_seconds)
             sink.sendall(data)
     with contextlib.suppress(OSError):
         sink.shutdown(socket.SHUT_WR)
