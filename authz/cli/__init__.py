@@ -19,6 +19,7 @@ from authz.cli.config import config
 from authz.cli.keys import keys
 from authz.cli.keys_privacy import pseudonyms, team
 from authz.cli.policy import policy
+from authz.cli.policy_access import COMMANDS as ACCESS_COMMANDS
 from authz.cli.policy_sign import COMMANDS as SIGNING_COMMANDS
 from authz.cli.serve import serve
 from authz.cli.token import token
@@ -48,7 +49,7 @@ for command in (
     *EVIDENCE_COMMANDS,
 ):
     audit.add_command(command)
-for command in SIGNING_COMMANDS:
+for command in (*ACCESS_COMMANDS, *SIGNING_COMMANDS):
     policy.add_command(command)
 for command in (pseudonyms, team):
     keys.add_command(command)

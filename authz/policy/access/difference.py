@@ -44,11 +44,16 @@ class Change(Struct, frozen=True, omit_defaults=True):
 
 
 class Difference(Struct, frozen=True):
-    """What changes between two revisions. `gone`, `new`: roles, scopes and routes that only one of them knows."""
+    """What changes between two revisions."""
 
     old: str
     new: str
     changes: tuple[Change, ...]
+
+    def __str__(self) -> str:
+        gains, losses = len(self.of_kind("gain")), len(self.of_kind("loss"))
+        counted = f"{self.old} to {self.new}: {gains} gains, {losses} losses"
+        return "\n".join((*map(str, self.changes), counted)) if self.changes else f"{counted}; nobody gains or loses"
 
     def of_kind(self, kind: Literal["gain", "loss"]) -> tuple[Change, ...]:
         """The gains, or the losses."""
