@@ -126,7 +126,7 @@ def _json(value: object) -> str:
 
 def _put(text: str, output: Path | None) -> None:
     if output is None:
-        click.echo(text)
+        click.echo(text.rstrip())
     else:
         output.write_text(text, encoding="utf-8")
 

@@ -26,7 +26,7 @@ class Compared(Struct, frozen=True):
     difference: Difference
 
 
-async def matrix_of(one: Opened, now: float | None = None) -> Matrix:
+async def matrix_of(one: Opened, *, now: float | None = None) -> Matrix:
     """The table of one policy as of `now`, seconds since the epoch; this moment if not stated.
 
     Raises TooManyConditionsError.
@@ -35,7 +35,7 @@ async def matrix_of(one: Opened, now: float | None = None) -> Matrix:
     return Matrix(asked, await tabulate(one.policy, asked))
 
 
-async def difference_of(old: Opened, new: Opened, now: float | None = None) -> Compared:
+async def difference_of(old: Opened, new: Opened, *, now: float | None = None) -> Compared:
     """Both tables as of `now`, and who gains and who loses what. Raises TooManyConditionsError."""
     asked = _questions((old, new), now)
     before, after = await tabulate(old.policy, asked), await tabulate(new.policy, asked)

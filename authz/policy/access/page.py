@@ -16,7 +16,10 @@ _DATA = "{{DATA}}"
 def matrix_page(matrix: Matrix, name: str) -> str:
     """The page of one policy."""
     rows = list(_rows(matrix.asked, None, matrix.table))
-    return _page({"title": f"{name}, revision {matrix.table.revision}", "rows": rows, "changes": []}, matrix.asked)
+    return _page(
+        {"title": f"{name}, revision {matrix.table.revision}", "compared": False, "rows": rows, "changes": []},
+        matrix.asked,
+    )
 
 
 def difference_page(compared: Compared, old: str, new: str) -> str:
@@ -27,7 +30,7 @@ def difference_page(compared: Compared, old: str, new: str) -> str:
     ]
     title = f"{old} ({compared.old.revision}) to {new} ({compared.new.revision})"
     rows = list(_rows(compared.asked, compared.old, compared.new))
-    return _page({"title": title, "rows": rows, "changes": changes}, compared.asked)
+    return _page({"title": title, "compared": True, "rows": rows, "changes": changes}, compared.asked)
 
 
 def _page(content: dict[str, Any], asked: Questions) -> str:
@@ -44,7 +47,7 @@ def _holder(holder: Holder) -> dict[str, str]:
 
 def _rows(asked: Questions, old: Table | None, new: Table) -> Iterator[dict[str, Any]]:
     for request in asked.requests:
-        cells = [_cell(asked, request, None if old is None else old, new, holder) for holder in asked.holders]
+        cells = [_cell(asked, request, old, new, holder) for holder in asked.holders]
         yield {"kind": request.kind, "name": str(request), "cells": cells}
 
 
