@@ -80,7 +80,7 @@ def read_evaluations(body: bytes, most_items: int) -> Evaluation | Evaluations:
     subject = _Default("subject", sent.subject, read_entity)
     action = _Default("action", sent.action, read_action)
     resource = _Default("resource", sent.resource, read_entity)
-    context = _Default("context", sent.context, read_object, absent={})
+    context: _Default[dict[str, Any]] = _Default("context", sent.context, read_object, absent={})
 
     def completed(item: _Item) -> Evaluation | BadRequestError:
         try:

@@ -70,7 +70,7 @@ def test_an_opa_takes_what_we_signed(
 
 def opa_takes(opa: Path, archive: Path, key: Path, key_id: str, algorithm: str) -> str:
     """Nothing if OPA loads a bundle with this key, else what it says."""
-    command = [opa, "build", "--bundle", archive, "-o", archive.with_name("built")]
+    command: list[str | Path] = [opa, "build", "--bundle", archive, "-o", archive.with_name("built")]
     command += ["--verification-key", key, "--verification-key-id", key_id, "--signing-alg", algorithm]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return "" if done.returncode == 0 else done.stdout + done.stderr
@@ -95,7 +95,7 @@ def opa_signed(
     archive, stated = directory / "unsigned.tar.gz", directory / "claims.json"
     archive.write_bytes(bundle.pack(members))
     stated.write_text(json.dumps(claims))
-    command = [opa, "sign", "--bundle", archive, "--signing-key", signer.private, "--signing-alg", algorithm]
+    command: list[str | Path] = [opa, "sign", "--bundle", archive, "--signing-key", signer.private, "--signing-alg", algorithm]
     subprocess.run([*command, "--claims-file", stated, "-o", directory], check=True, capture_output=True)
     return bundle.pack({**members, SIGNATURES: (directory / SIGNATURES).read_bytes()})
 

@@ -27,6 +27,7 @@ class Breaker:
     """
 
     def __init__(self, probe: Callable[[], Awaitable[None]], on_open: Callable[[], None]) -> None:
+        self.state: State = "open"
         self.reason = "not asked yet"
         self._probe = probe
         self._on_open = on_open
@@ -88,7 +89,7 @@ class Breaker:
         _log.info("engine_answers")
 
     def _turn(self, state: State) -> None:
-        self.state: State = state
+        self.state = state
         (self._closed.set if state == "closed" else self._closed.clear)()
         for each in STATES:
             ENGINE_STATE.labels(each).set(each == state)
