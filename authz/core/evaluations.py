@@ -1,7 +1,7 @@
 """AuthZEN 1.0 JSON <-> model, for many evaluations in one request (section 7)."""
 
 from collections.abc import Callable
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Raw, Struct

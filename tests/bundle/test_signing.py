@@ -95,7 +95,16 @@ def opa_signed(
     archive, stated = directory / "unsigned.tar.gz", directory / "claims.json"
     archive.write_bytes(bundle.pack(members))
     stated.write_text(json.dumps(claims))
-    command: list[str | Path] = [opa, "sign", "--bundle", archive, "--signing-key", signer.private, "--signing-alg", algorithm]
+    command: list[str | Path] = [
+        opa,
+        "sign",
+        "--bundle",
+        archive,
+        "--signing-key",
+        signer.private,
+        "--signing-alg",
+        algorithm,
+    ]
     subprocess.run([*command, "--claims-file", stated, "-o", directory], check=True, capture_output=True)
     return bundle.pack({**members, SIGNATURES: (directory / SIGNATURES).read_bytes()})
 
