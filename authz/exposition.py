@@ -7,10 +7,11 @@ at every scrape. `_created` samples are never written: they add a series to each
 import asyncio
 import re
 import time
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Protocol, Self
+from weakref import WeakSet
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, Metric, disable_created_metrics
@@ -30,10 +31,29 @@ _END = "# EOF\n"
 _go_text: Callable[[float], str] = floatToGoString
 
 
-class _Family(MetricWrapperBase):
-    """A metric that writes its own lines. The unchanging part of each line is spelled out once per child."""
+OTHER = "other"
+"""Every label's value once a metric has as many children as it may have."""
 
+
+class Family(MetricWrapperBase):
+    """A metric that writes its own lines. The unchanging part of each line is spelled out once per child.
+
+    It has at most `max_children` children: whoever asks for more gets the one that is called `other` throughout, and
+    `on_overflow` is told the metric's name.
+    """
+
+    max_children: ClassVar[int] = 4_000
+    on_overflow: ClassVar[Callable[[str], None] | None] = None
     _prefixes: tuple[str, ...] = ()
+
+    def labels(self, *labelvalues: Any, **labelkwargs: Any) -> Self:
+        """The child with these labels, as prometheus_client has it, or the one for what is too much."""
+        values = tuple(map(str, labelvalues or [labelkwargs.get(name) for name in self._labelnames]))
+        if len(self._metrics) < self.max_children or values in self._metrics:
+            return super().labels(*labelvalues, **labelkwargs)
+        if Family.on_overflow is not None:
+            Family.on_overflow(self.registered_name)
+        return super().labels(*[OTHER] * len(self._labelnames))
 
     @property
     def registered_name(self) -> str:
@@ -44,6 +64,10 @@ class _Family(MetricWrapperBase):
     def label_names(self) -> tuple[str, ...]:
         """The names of the metric's labels."""
         return tuple(self._labelnames)
+
+    def make(self, values: tuple[str, ...]) -> None:
+        """Make the child with these label values, past the cap too: for whoever keeps to a cap of its own."""
+        super().labels(*values)
 
     def label_sets(self) -> list[tuple[str, ...]]:
         """The label values of every child there is."""
@@ -65,7 +89,7 @@ class _Family(MetricWrapperBase):
             return "".join([f"{p}{_number(n)}{e}\n" for p, n, e in zip(prefixes, self._numbers(), ends, strict=True)])
         return "".join([f"{p}{_number(n)}\n" for p, n in zip(prefixes, self._numbers(), strict=True)])
 
-    def _children(self) -> "Sequence[_Family]":
+    def _children(self) -> "Sequence[Family]":
         if self._labelvalues or not self._labelnames:
             return (self,)
         with self._lock:
@@ -85,7 +109,7 @@ class _Family(MetricWrapperBase):
         return [sample.exemplar for sample in self._child_samples()]
 
 
-class Counter(_Family, prometheus_client.Counter):
+class Counter(Family, prometheus_client.Counter):
     """A counter that writes its own lines."""
 
     def _numbers(self) -> Iterable[float]:
@@ -95,17 +119,23 @@ class Counter(_Family, prometheus_client.Counter):
         return (self._value.get_exemplar(),)
 
 
-class Gauge(_Family, prometheus_client.Gauge):
+class Gauge(Family, prometheus_client.Gauge):
     """A gauge that writes its own lines."""
 
 
-class Histogram(_Family, prometheus_client.Histogram):
+class Histogram(Family, prometheus_client.Histogram):
     """A histogram that writes its own lines. Its buckets are not negative."""
 
-    def observe_many(self, amount: float, times: int) -> None:
-        """`observe`, so many times the same, on a histogram without labels or on a child."""
-        self._sum.inc(amount * times)
-        self._buckets[bisect_left(self._upper_bounds, amount)].inc(times)
+    max_children = 500
+
+    def add(self, counts: Sequence[int], total: float, exemplars: Mapping[int, Exemplar]) -> None:
+        """Many observations at once: so many in each bucket, their sum, and the exemplars of some buckets."""
+        for bucket, count in zip(self._buckets, counts, strict=True):
+            if count:
+                bucket.inc(count)
+        for index, exemplar in exemplars.items():
+            self._buckets[index].set_exemplar(exemplar)
+        self._sum.inc(total)
 
     def _numbers(self) -> Iterable[float]:
         numbers: list[float] = list(accumulate([bucket.get() for bucket in self._buckets]))
@@ -116,12 +146,25 @@ class Histogram(_Family, prometheus_client.Histogram):
         return [bucket.get_exemplar() for bucket in self._buckets] + [None, None]
 
 
+class Aside(Protocol):
+    """Counts on the side, where that is cheaper than in a metric."""
+
+    def carry_over(self) -> Iterator[None]:
+        """Take what was counted so far, all at the first step, and add it to the metrics, a little at each step."""
+        ...
+
+
 class Registry(CollectorRegistry):
-    """A registry that can be written out piece by piece, in the order of registration."""
+    """A registry that can be written out piece by piece, in the order of registration.
+
+    Whoever counts on the side, and not in the metrics themselves, is in `aside`: it is asked to carry its counts over,
+    step by step, before anything is read.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.collectors: list[Collector] = []
+        self.aside: WeakSet[Aside] = WeakSet()
 
     def register(self, collector: Collector) -> None:
         """Add a collector."""
@@ -133,10 +176,19 @@ class Registry(CollectorRegistry):
         super().unregister(collector)
         self.collectors.remove(collector)
 
+    def collect(self) -> Iterable[Metric]:
+        """Every metric, as prometheus_client has it."""
+        for each in tuple(self.aside):
+            deque(each.carry_over(), maxlen=0)
+        return super().collect()
+
     def pieces(self, *, openmetrics: bool) -> Iterator[str]:
         """The whole text in small pieces, none longer than the lines of one child or of one foreign collector."""
+        for each in tuple(self.aside):
+            for _ in each.carry_over():
+                yield ""
         for collector in tuple(self.collectors):
-            if isinstance(collector, _Family):
+            if isinstance(collector, Family):
                 yield _encoded(_Once(collector.describe()), openmetrics=openmetrics)
                 yield from collector.pieces(exemplars=openmetrics)
             else:

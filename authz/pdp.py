@@ -32,6 +32,7 @@ from authz.engine import ActivePolicy, Counts, EmbeddedEngine, Engine, start_eng
 from authz.gateways import PLUGINS
 from authz.ids import IdSource
 from authz.metrics import (
+    AUDIT_INTEGRITY_FAILURES_TOTAL,
     AUDIT_PENDING,
     ENGINE_REBUILDS_TOTAL,
     JWKS_AGE_SECONDS,
@@ -106,6 +107,7 @@ class Pdp:
             _Followed(TOKEN_CACHE_TOTAL.labels("hit").inc, lambda: parts.verifier.hits),
             _Followed(TOKEN_CACHE_TOTAL.labels("miss").inc, lambda: parts.verifier.misses),
             _Followed(REPORTED_FORGOTTEN_TOTAL.inc, lambda: parts.reporter.forgotten_early),
+            _Followed(AUDIT_INTEGRITY_FAILURES_TOTAL.labels("missing_record").inc, lambda: parts.meter.most_missing),
             _Followed(ENGINE_REBUILDS_TOTAL.inc, lambda: parts.engine_counts.rebuilds),
         )
         self._tasks = (

@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from authz import metrics
 from authz.config import reference
 from authz.core import EVENT_TYPES, REASONS, REFUSALS
 
@@ -42,7 +43,17 @@ def events() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES = {"docs/configuration.md": configuration, "docs/reasons.md": reasons, "docs/events.md": events}
+def metrics_page() -> str:
+    """docs/metrics.md."""
+    return f"{_NOTE}\n\n{metrics.reference(vars(metrics))}"
+
+
+PAGES = {
+    "docs/configuration.md": configuration,
+    "docs/reasons.md": reasons,
+    "docs/events.md": events,
+    "docs/metrics.md": metrics_page,
+}
 
 
 def main() -> int:

@@ -234,6 +234,9 @@ class LogSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="Least severe line written.")] = (
         "info"
     )
+    allows_one_in: Annotated[
+        int, Meta(ge=0, description="One line for each so many allows; 1 = for all, 0 = for none. Denials: always.")
+    ] = 100
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

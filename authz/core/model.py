@@ -73,6 +73,7 @@ class AccessRequest(Struct, frozen=True, kw_only=True):
     channel: str = "http"
     request_id: str | None = None
     trace_id: str | None = None
+    trace_sampled: bool = False
     session_id: str | None = None
     ip: str | None = None
     user_agent: str | None = None

@@ -51,14 +51,16 @@ class Provenance(TypedDict, total=False):
 
     request_id: str | None
     trace_id: str | None
+    trace_sampled: bool
     session_id: str | None
     ip: str | None
     user_agent: str | None
     within_seconds: float | None
 
 
-_TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
-"""W3C Trace Context, version 00; IDs of zeros only are invalid."""
+_TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]([0-9a-f])")
+"""W3C Trace Context, version 00; IDs of zeros only are invalid. The last digit's lowest bit: sampled."""
+_SAMPLED = frozenset("13579bdf")
 
 _BEARER = "bearer "
 
@@ -78,7 +80,11 @@ def correlation(headers: Headers) -> Provenance:
     """Request id and trace: whoever sent them, they only help to find the record again."""
     told = single(headers, "traceparent")
     trace = _TRACEPARENT.fullmatch(told) if told else None
-    return {"request_id": single(headers, "X-Request-ID"), "trace_id": trace.group(1) if trace else None}
+    return {
+        "request_id": single(headers, "X-Request-ID"),
+        "trace_id": trace[1] if trace else None,
+        "trace_sampled": trace is not None and trace[2] in _SAMPLED,
+    }
 
 
 def bearer_token(headers: Headers) -> BearerToken | None:

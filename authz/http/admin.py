@@ -6,13 +6,14 @@ import os
 import socket
 import struct
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
 from aiohttp import web
 from msgspec import Struct
 
+from authz import log
 from authz.core import (
     AccessRequest,
     Action,
@@ -30,10 +31,11 @@ from authz.http.callers import is_loopback
 from authz.http.erasure import ErasureRoute
 from authz.http.errors import MethodNotSupportedError, NotFoundError
 from authz.http.ledger import EVENT, LOG, PROOF, LedgerRoutes
-from authz.metrics import render
+from authz.metrics import BREAK_GLASS_TOTAL, render
 from authz.pdp import Pdp
 
 _ADMIN = Caller("admin")
+_Body = TypeVar("_Body", bound=Struct)
 
 
 class Pass(NamedTuple):
@@ -65,6 +67,7 @@ class AdminListener:
     def __init__(self, pdp: Pdp) -> None:
         self._pdp = pdp
         self._break_glass = {each.sha256: each.name for each in pdp.settings.admin.tokens}
+        self._scraping = asyncio.Lock()
         ledger = LedgerRoutes(pdp)
         self._routes: dict[str, Row] = {
             "/healthz": Row(None, self._healthz),
@@ -84,6 +87,7 @@ class AdminListener:
         self._acts: dict[str, Act] = {
             "/v1/audit/degrade": Act("admin:security:write", self._degrade),
             "/v1/audit/erase": Act("admin:security:write", ErasureRoute(pdp).erase),
+            "/v1/log/level": Act("admin:security:write", self._log_level),
         }
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -135,6 +139,7 @@ class AdminListener:
         name = self._breaks_glass(request, token)
         if name is not None:
             event = Event(self._pdp.new_id(), "admin.access", _broken_glass(name, scope, head))
+            BREAK_GLASS_TOTAL.inc()
             await decisions.ledger.record(event)
             return Pass(name)
         decision = await decisions.decide(_asked(head, scope, token), audit_as="admin.access")
@@ -165,8 +170,9 @@ class AdminListener:
         return _json(document, 200 if ready else 503)
 
     async def _metrics(self, head: RequestHead) -> Reply:
-        self._pdp.refresh_gauges()
-        body, content_type = await render(",".join(head.headers.getall("Accept", [])))
+        async with self._scraping:  # One after the other: each shows one moment.
+            self._pdp.refresh_gauges()
+            body, content_type = await render(",".join(head.headers.getall("Accept", [])))
         return Reply(200, {"Content-Type": content_type}, body)
 
     async def _catalogue(self, _head: RequestHead) -> Reply:
@@ -183,8 +189,14 @@ class AdminListener:
         return _json({"events": events})
 
     async def _degrade(self, body: bytes, who: str) -> Reply:
-        asked = _decoded(body)
+        asked = _decoded(body, Degrade)
         return _json({"until": await self._pdp.degrade(asked.seconds, asked.reason, who), "by": who})
+
+    async def _log_level(self, body: bytes, who: str) -> Reply:
+        level = _decoded(body, LogLevel).level
+        log.set_level(level)
+        await self._pdp.record("admin.config_changed", {"key": "log.level", "value": level, "by": who})
+        return _json({"level": level, "by": who})
 
     async def _integrity(self, _head: RequestHead) -> Reply:
         valid, issues = await asyncio.to_thread(self._pdp.audit_integrity)
@@ -198,9 +210,15 @@ class Degrade(Struct, frozen=True, forbid_unknown_fields=True):
     reason: str
 
 
-def _decoded(body: bytes) -> Degrade:
+class LogLevel(Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of `POST /v1/log/level`."""
+
+    level: Literal["debug", "info", "warning", "error"]
+
+
+def _decoded(body: bytes, shape: type[_Body]) -> _Body:
     try:
-        return msgspec.json.decode(body, type=Degrade)
+        return msgspec.json.decode(body, type=shape)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequestError(f"body: {error}") from None
 

@@ -12,6 +12,7 @@ from authz.http.admin import AdminListener
 from authz.http.callers import DEV_CALLERS, Callers
 from authz.http.decisions import DecisionListener
 from authz.http.events import EventsRoute
+from authz.http.request_log import RequestLog
 from authz.http.server import Handler, Server
 from authz.pdp import Pdp
 
@@ -38,9 +39,10 @@ async def serve(pdp: Pdp) -> Listeners:
     """
     settings = pdp.settings
     callers = Callers(settings.callers or (DEV_CALLERS if settings.dev else ()))
-    decisions = DecisionListener(pdp.decisions, callers, pdp.meter, EventsRoute(pdp.reporter, callers))
-    decision_runner = await _runner(pdp, decisions.handle)
-    admin_runner = await _runner(pdp, AdminListener(pdp).handle)
+    log = RequestLog(settings.log.allows_one_in)
+    listener = DecisionListener(pdp.decisions, callers, pdp.meter, log, EventsRoute(pdp.reporter, callers))
+    decision_runner = await _runner(pdp, listener.handle, pdp.meter.unparsed)
+    admin_runner = await _runner(pdp, AdminListener(pdp).handle, lambda: pdp.meter.refused("unparsed"))
     opened = Listeners((decision_runner.cleanup, admin_runner.cleanup))
     try:
         opened = opened._replace(
@@ -50,28 +52,28 @@ async def serve(pdp: Pdp) -> Listeners:
         if settings.admin.socket:
             await listen(admin_runner, f"unix:{settings.admin.socket}", "admin.socket")
         if settings.envoy_grpc_listen:
-            opened = await _with_envoy_grpc(opened, pdp, callers, settings.envoy_grpc_listen)
+            opened = await _with_envoy_grpc(opened, pdp, callers, log)
     except ConfigurationError:
         await opened.close()
         raise
     return opened
 
 
-async def _with_envoy_grpc(opened: Listeners, pdp: Pdp, callers: Callers, address: str) -> Listeners:
+async def _with_envoy_grpc(opened: Listeners, pdp: Pdp, callers: Callers, log: RequestLog) -> Listeners:
     try:
         from authz.http.envoy_grpc import EnvoyGrpcListener  # noqa: PLC0415 - an extra that not everybody installs
     except ImportError:
         raise ConfigurationError("envoy_grpc_listen: needs the grpc extra: pip install 'authz-sidecar[grpc]'") from None
-    listener = EnvoyGrpcListener(pdp.decisions, callers, pdp.meter)
-    where = await listener.open(address, "envoy_grpc_listen")
+    listener = EnvoyGrpcListener(pdp.decisions, callers, pdp.meter, log)
+    where = await listener.open(pdp.settings.envoy_grpc_listen or "", "envoy_grpc_listen")
     return opened._replace(closing=(*opened.closing, listener.close), envoy_grpc=where)
 
 
-async def _runner(pdp: Pdp, handler: Handler) -> web.ServerRunner:
+async def _runner(pdp: Pdp, handler: Handler, on_unparsed: Callable[[], None]) -> web.ServerRunner:
     limits = pdp.settings.limits
     server = Server(
         handler,
-        on_unparsed=lambda: pdp.meter.refused("unparsed"),
+        on_unparsed=on_unparsed,
         body_bytes=limits.body_bytes,
         header_bytes=limits.header_bytes,
     )

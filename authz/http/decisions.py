@@ -3,7 +3,6 @@
 import time
 from collections.abc import Awaitable, Callable
 
-import structlog
 from aiohttp import web
 from msgspec import Struct
 
@@ -33,6 +32,7 @@ from authz.http.answers import read_body, refused, response, shown
 from authz.http.callers import Callers, KnownCaller
 from authz.http.errors import CallerForbiddenError, MethodNotSupportedError, NotFoundError
 from authz.http.events import EVENTS, EventsRoute
+from authz.http.request_log import RequestLog
 from authz.metrics import DecisionMeter
 
 
@@ -41,19 +41,20 @@ class Answer(Struct, frozen=True):
 
     reply: Reply
     decision: Decision | None = None
-    method: str = ""
-    observed: bool = False
+    asked: AccessRequest | None = None
 
 
 class DecisionListener:
     """Turns HTTP requests into questions and decisions into replies."""
 
-    def __init__(self, decisions: DecisionPoint, callers: Callers, meter: DecisionMeter, events: EventsRoute) -> None:
+    def __init__(
+        self, decisions: DecisionPoint, callers: Callers, meter: DecisionMeter, log: RequestLog, events: EventsRoute
+    ) -> None:
         self._decide = decisions.decide
         self._callers = callers
         self._reported = events
         self._meter = meter
-        self._log = structlog.get_logger("authz.decisions").bind()
+        self._log = log
         self._exact: dict[str, Callable[[RequestHead, web.BaseRequest], Awaitable[Answer]]] = {
             "/access/v1/evaluation": self._evaluation,
             EVENTS: self._events,
@@ -87,7 +88,7 @@ class DecisionListener:
         asked = dialect.read(RequestHead(head.method, head.target[len(prefix) :], head.headers), known.caller, token)
         decision = await self._decide(asked)
         reply = write_observed(decision) if known.caller.observes else dialect.write(head, decision)
-        return Answer(reply, decision, asked.action.name, known.caller.observes)
+        return Answer(reply, decision, asked)
 
     async def _plugin(self, head: RequestHead, request: web.BaseRequest) -> Answer:
         path = head.target.partition("?")[0]
@@ -97,7 +98,7 @@ class DecisionListener:
         asked = PLUGINS[path].read(await read_body(request), known.caller)
         decision = await self._decide(asked)
         reply = write_observed(decision) if known.caller.observes else write(head, decision)
-        return Answer(PLUGINS[path].wrap(reply), decision, asked.action.name, known.caller.observes)
+        return Answer(PLUGINS[path].wrap(reply), decision, asked)
 
     async def _events(self, head: RequestHead, request: web.BaseRequest) -> Answer:
         return Answer(await self._reported.answer(head, request))
@@ -109,28 +110,19 @@ class DecisionListener:
         asked = _asked(await read_body(request), head, known, token)
         decision = await self._decide(asked)
         if decision.kind is Kind.UNDECIDED:
-            return Answer(problem(head, decision, 503), decision, asked.action.name, known.caller.observes)
+            return Answer(problem(head, decision, 503), decision, asked)
         headers = {"Content-Type": "application/json", "X-Decision-Id": decision.id}
-        reply = Reply(200, headers, write_decision(decision, explain=explain))
-        return Answer(reply, decision, asked.action.name, known.caller.observes)
+        return Answer(Reply(200, headers, write_decision(decision, explain=explain)), decision, asked)
 
     def _count(self, answer: Answer, head: RequestHead, seconds: float) -> None:
-        decision = answer.decision
-        route = decision.route if decision is not None else None
-        method = answer.method
-        if route is None:
+        decision, asked, status = answer.decision, answer.asked, answer.reply.status
+        if asked is not None and decision is not None and decision.route is not None:
+            route, method = decision.route, asked.action.name
+        else:
             path = head.target.partition("?")[0]
             route, method = path if path in self._exact else None, head.method
-        self._meter.request_finished(route, method, answer.reply.status, seconds, observed=answer.observed)
-        if (decision is None and answer.reply.status >= 400) or (decision is not None and not decision.allow):
-            self._log.info(
-                "request_denied" if decision else "request_refused",
-                status=answer.reply.status,
-                reason=decision.reason if decision else None,
-                decision_id=decision.id if decision else None,
-                route=decision.route if decision else None,
-                seconds=round(seconds, 6),
-            )
+        self._meter.request_finished(route, method, status, seconds, asked, decision)
+        self._log.finished(asked, decision, status, seconds)
 
 
 def _only_post(head: RequestHead) -> None:

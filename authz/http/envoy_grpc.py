@@ -10,10 +10,11 @@ import structlog
 from multidict import CIMultiDict
 
 from authz.config import split_address
-from authz.core import AuthzError, BadRequestError, ConfigurationError, Decision, DecisionPoint
+from authz.core import AccessRequest, AuthzError, BadRequestError, ConfigurationError, Decision, DecisionPoint
 from authz.gateways import Reply, RequestHead, envoy_grpc, write, write_observed
 from authz.http.callers import CALLER_HEADER, Callers
 from authz.http.errors import CallerForbiddenError, CallerUnauthenticatedError
+from authz.http.request_log import RequestLog
 from authz.metrics import DecisionMeter
 
 ROUTE = "/check/envoy-grpc"
@@ -33,12 +34,12 @@ Context = grpc.aio.ServicerContext[bytes, bytes]
 class EnvoyGrpcListener:
     """Answers `Check`. Whatever is no answer is an error of the call, which Envoy takes for a refusal."""
 
-    def __init__(self, decisions: DecisionPoint, callers: Callers, meter: DecisionMeter) -> None:
+    def __init__(self, decisions: DecisionPoint, callers: Callers, meter: DecisionMeter, log: RequestLog) -> None:
         self._decide = decisions.decide
         self._callers = callers
         self._meter = meter
-        self._log = structlog.get_logger("authz.decisions").bind()
-        self._deciding: set[asyncio.Future[tuple[Reply, Decision, str, bool]]] = set()
+        self._log = log
+        self._deciding: set[asyncio.Future[tuple[Reply, Decision, AccessRequest]]] = set()
         self._server = grpc.aio.server(
             options=(("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES))
         )
@@ -72,25 +73,24 @@ class EnvoyGrpcListener:
         self._deciding.add(deciding)
         deciding.add_done_callback(self._deciding.discard)
         try:
-            reply, decision, method, observed = await asyncio.shield(deciding)
+            reply, decision, asked = await asyncio.shield(deciding)
         except Exception as error:  # noqa: BLE001 - the last line of defence: the unexpected is an error, never an allow
             await context.abort(*self._refused(error))
         seconds = time.perf_counter() - started
-        self._meter.request_finished(decision.route, method, reply.status, seconds, observed=observed)
-        if not decision.allow:
-            self._log.info("request_denied", status=reply.status, reason=decision.reason, decision_id=decision.id)
+        self._meter.request_finished(decision.route, asked.action.name, reply.status, seconds, asked, decision)
+        self._log.finished(asked, decision, reply.status, seconds)
         answer = envoy_grpc.wrap(reply)
         if answer is None:
             await context.abort(grpc.StatusCode.UNAVAILABLE, decision.reason)
         return answer
 
-    async def _answer(self, request: bytes, context: Context) -> tuple[Reply, Decision, str, bool]:
+    async def _answer(self, request: bytes, context: Context) -> tuple[Reply, Decision, AccessRequest]:
         known = self._callers.identify_peer(_host(context.peer()), _secret(context), ROUTE)
         asked = envoy_grpc.read(request, known.caller, context.time_remaining())
         decision = await self._decide(asked)
         head = RequestHead(asked.action.name, asked.resource.id, CIMultiDict())
         reply = write_observed(decision) if known.caller.observes else write(head, decision)
-        return reply, decision, asked.action.name, known.caller.observes
+        return reply, decision, asked
 
     def _refused(self, error: Exception) -> tuple[grpc.StatusCode, str]:
         """How a call that came to nothing ends: with the reason for a fault of the caller's, else without a word."""

@@ -7,6 +7,7 @@ appears at 1 is invisible to PromQL's `increase()`.
 A new metric goes into the file of its subject (`decisions`, `ledger`, `service`, or its own) and is offered here.
 """
 
+from authz.exposition import OTHER
 from authz.metrics.decisions import (
     AUTH_FAILURES_TOTAL,
     DECISION_DURATION_SECONDS,
@@ -33,22 +34,26 @@ from authz.metrics.ledger import (
     AUDIT_ANCHOR_AGE_SECONDS,
     AUDIT_CHECKPOINT_AGE_SECONDS,
     AUDIT_DAMAGE,
+    AUDIT_DECISIONS_TOTAL,
     AUDIT_DEGRADED,
     AUDIT_DISK_DAYS_LEFT,
     AUDIT_DISK_FREE_BYTES,
     AUDIT_EVENTS_TOTAL,
     AUDIT_FAILURES_TOTAL,
     AUDIT_HISTORY_DISAGREES,
+    AUDIT_INTEGRITY_FAILURES_TOTAL,
     AUDIT_LAG_RECORDS,
     AUDIT_PENDING,
     AUDIT_UNRECORDED_TOTAL,
     AUDIT_WITNESS_AGE_SECONDS,
     AUDITOR_STARTS_TOTAL,
+    BREAK_GLASS_TOTAL,
 )
 from authz.metrics.meter import (
     DecisionMeter,
 )
 from authz.metrics.observed import OBSERVED_DECISIONS_TOTAL, OBSERVED_REQUESTS_TOTAL
+from authz.metrics.reference import reference
 from authz.metrics.registry import (
     BUCKETS_SECONDS,
     MAX_COUNTER_CHILDREN,
@@ -56,7 +61,6 @@ from authz.metrics.registry import (
     METHODS,
     METRIC_LABEL_OVERFLOW_TOTAL,
     NONE,
-    OTHER,
     OUTCOMES,
     REGISTRY,
     render,
@@ -87,17 +91,20 @@ __all__ = [
     "AUDIT_ANCHOR_AGE_SECONDS",
     "AUDIT_CHECKPOINT_AGE_SECONDS",
     "AUDIT_DAMAGE",
+    "AUDIT_DECISIONS_TOTAL",
     "AUDIT_DEGRADED",
     "AUDIT_DISK_DAYS_LEFT",
     "AUDIT_DISK_FREE_BYTES",
     "AUDIT_EVENTS_TOTAL",
     "AUDIT_FAILURES_TOTAL",
     "AUDIT_HISTORY_DISAGREES",
+    "AUDIT_INTEGRITY_FAILURES_TOTAL",
     "AUDIT_LAG_RECORDS",
     "AUDIT_PENDING",
     "AUDIT_UNRECORDED_TOTAL",
     "AUDIT_WITNESS_AGE_SECONDS",
     "AUTH_FAILURES_TOTAL",
+    "BREAK_GLASS_TOTAL",
     "BUCKETS_SECONDS",
     "BUILD_INFO",
     "DECISIONS_TOTAL",
@@ -140,6 +147,7 @@ __all__ = [
     "WS_CONNECTIONS_TOTAL",
     "WS_MESSAGES_TOTAL",
     "DecisionMeter",
+    "reference",
     "render",
     "watch_event_loop",
 ]

@@ -1,6 +1,6 @@
 """The children of one metric, as far as the catalogue and a cap let there be any."""
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from itertools import islice
 from typing import Generic, TypeVar
 
@@ -8,24 +8,23 @@ from authz.exposition import Counter, Histogram
 from authz.metrics.labels import Labels
 from authz.metrics.registry import METRIC_LABEL_OVERFLOW_TOTAL
 
-_Inc = Callable[[], None]
 _Metric = TypeVar("_Metric", Counter, Histogram)
 
 
 class Children(Generic[_Metric]):
-    """The children of one metric: those of the active catalogue, up to a cap, all made at zero."""
+    """The children of one metric: those of the active catalogue, up to the metric's cap, all made at zero."""
 
-    def __init__(self, metric: _Metric, at_most: int) -> None:
+    def __init__(self, metric: _Metric) -> None:
         self._metric: _Metric = metric
-        self._at_most = at_most
         self._overflow = METRIC_LABEL_OVERFLOW_TOTAL.labels(metric.registered_name)
         self._known: frozenset[Labels] = frozenset()
 
     def make(self, wanted: Iterable[Labels]) -> Generator[None, None, frozenset[Labels]]:
         """Make what there is not of these, the first ones if they are too many, one a step; return which."""
-        kept = dict.fromkeys(islice(_distinct(wanted), self._at_most))
+        kept = dict.fromkeys(islice(_distinct(wanted), self._metric.max_children))
+        # Those of the catalogue before may be as many again, until they are dropped.
         for labels in kept:
-            self._metric.labels(*labels)
+            self._metric.make(labels)
             yield
         return frozenset(kept)
 
@@ -39,11 +38,11 @@ class Children(Generic[_Metric]):
             self._metric.remove(*labels)
             yield
 
-    def first(self, incs: list[_Inc], *candidates: Labels) -> _Metric:
-        """The first candidate that there is; if that is not the very first, `incs` gets the overflow counter too."""
+    def first(self, counters: list[Counter], *candidates: Labels) -> _Metric:
+        """The first candidate there is; if that is not the very first, `counters` gets the overflow counter too."""
         found = next(labels for labels in candidates if labels in self._known)
         if found != candidates[0]:
-            incs.append(self._overflow.inc)
+            counters.append(self._overflow)
         child: _Metric = self._metric.labels(*found)
         return child
 

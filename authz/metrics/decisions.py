@@ -1,8 +1,8 @@
 """What is counted of decisions and of requests on the decision listener."""
 
 from authz.core import REFUSALS
-from authz.exposition import Counter, Histogram
-from authz.metrics.registry import BUCKETS_SECONDS, METRIC_LABEL_OVERFLOW_TOTAL, OTHER, REGISTRY, at_zero
+from authz.exposition import OTHER, Counter, Histogram
+from authz.metrics.registry import BUCKETS_SECONDS, METRIC_LABEL_OVERFLOW_TOTAL, REGISTRY, at_zero
 
 SCOPE_REQUESTS_TOTAL = Counter(
     "authz_scope_requests_total",

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
 
 from authz.core import REASONS, REFUSALS, Kind, Route, kind_of
-from authz.metrics.registry import METHODS, NONE, OTHER, OUTCOMES
+from authz.exposition import OTHER
+from authz.metrics.registry import METHODS, NONE, OUTCOMES
 
 Labels = tuple[str, ...]
 

@@ -1,11 +1,26 @@
 """What is measured of the ledger, of the auditor beside it and of those who keep its checkpoints."""
 
 from authz.core import EVENT_TYPES
-from authz.exposition import Counter, Gauge
-from authz.metrics.registry import METRIC_LABEL_OVERFLOW_TOTAL, NONE, OTHER, OUTCOMES, REGISTRY, at_zero
+from authz.exposition import OTHER, Counter, Gauge
+from authz.metrics.registry import METRIC_LABEL_OVERFLOW_TOTAL, NONE, OUTCOMES, REGISTRY, at_zero
 
 AUDIT_EVENTS_TOTAL = Counter(
     "authz_audit_events_total", "Events that are durable in the ledger, by type.", ("type",), registry=REGISTRY
+)
+AUDIT_DECISIONS_TOTAL = Counter(
+    "authz_audit_decisions_total",
+    "Decisions that are durable in the ledger: as many as were made, or something is wrong.",
+    ("decision",),
+    registry=REGISTRY,
+)
+AUDIT_INTEGRITY_FAILURES_TOTAL = Counter(
+    "authz_audit_integrity_failures_total",
+    "What must never happen to the ledger: damage found, an answer that left unrecorded or without being counted.",
+    ("kind",),
+    registry=REGISTRY,
+)
+BREAK_GLASS_TOTAL = Counter(
+    "authz_break_glass_total", "Uses of the admin listener past the policy, each recorded.", registry=REGISTRY
 )
 AUDIT_FAILURES_TOTAL = Counter(
     "authz_audit_failures_total", "Events that the ledger could not make durable.", registry=REGISTRY
@@ -70,5 +85,7 @@ AUDIT_HISTORY_DISAGREES = Gauge(
 )
 
 at_zero(AUDIT_EVENTS_TOTAL, (*EVENT_TYPES, OTHER))
+at_zero(AUDIT_DECISIONS_TOTAL, OUTCOMES)
+at_zero(AUDIT_INTEGRITY_FAILURES_TOTAL, ("damage", "unrecorded", "missing_record"))
 at_zero(AUDIT_UNRECORDED_TOTAL, (*OUTCOMES, NONE))
 at_zero(METRIC_LABEL_OVERFLOW_TOTAL, (AUDIT_EVENTS_TOTAL.registered_name,))

@@ -6,7 +6,7 @@ from itertools import product
 from prometheus_client import ProcessCollector
 
 from authz import exposition
-from authz.exposition import Counter, Registry
+from authz.exposition import Counter, Family, Histogram, Registry
 
 REGISTRY = Registry()
 """All metrics of the process, and nothing of another library's."""
@@ -14,14 +14,11 @@ REGISTRY = Registry()
 BUCKETS_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
 """0.5 and 2.0 are the thresholds of the latency objectives: a ratio cannot be read from between two buckets."""
 
-MAX_COUNTER_CHILDREN = 4_000
+MAX_COUNTER_CHILDREN = Counter.max_children
 """Most label sets of one counter."""
 
-MAX_HISTOGRAM_CHILDREN = 500
+MAX_HISTOGRAM_CHILDREN = Histogram.max_children
 """Most label sets of one histogram; each is 17 series."""
-
-OTHER = "other"
-"""Stands for every label value that the active catalogue does not know."""
 
 NONE = "none"
 """The scope of a decision that needed none, or did not get as far as to know."""
@@ -36,6 +33,14 @@ METRIC_LABEL_OVERFLOW_TOTAL = Counter(
     registry=REGISTRY,
 )
 ProcessCollector(registry=REGISTRY)
+
+
+def overflowed(metric: str) -> None:
+    """Count one use of a label set that the metric of this name does not have."""
+    METRIC_LABEL_OVERFLOW_TOTAL.labels(metric).inc()
+
+
+Family.on_overflow = staticmethod(overflowed)
 
 
 def at_zero(counter: Counter, *values: Iterable[str]) -> None:

@@ -1,19 +1,16 @@
 """What is counted of what callers report: a family of its own, never mixed with what this service saw itself."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 from typing import Any
 
-from authz.core import EVENT_TYPES, REFUSED_EVENTS, Route
-from authz.exposition import Counter, Histogram
+from authz.core import EVENT_TYPES, REFUSED_EVENTS, Catalogue, Route
+from authz.exposition import OTHER, Counter, Histogram
 from authz.metrics.children import Children
 from authz.metrics.labels import CODE_CLASSES, Labels, code_label, method_label
 from authz.metrics.registry import (
     BUCKETS_SECONDS,
-    MAX_COUNTER_CHILDREN,
-    MAX_HISTOGRAM_CHILDREN,
     METHODS,
-    OTHER,
     REGISTRY,
     at_zero,
 )
@@ -58,23 +55,25 @@ class ReportedOutcomes:
     """Counts how requests to upstreams ended, under the routes of the active catalogue."""
 
     def __init__(self) -> None:
-        self._requests = Children(REPORTED_REQUESTS_TOTAL, MAX_COUNTER_CHILDREN)
-        self._durations = Children(REPORTED_REQUEST_DURATION_SECONDS, MAX_HISTOGRAM_CHILDREN)
+        self._requests = Children(REPORTED_REQUESTS_TOTAL)
+        self._durations = Children(REPORTED_REQUEST_DURATION_SECONDS)
 
-    def wanted(self, routes: Sequence[Route]) -> Iterator[tuple[Children[Any], Iterable[Labels]]]:
+    def wanted(
+        self, routes: Sequence[Route], _catalogue: Catalogue
+    ) -> Iterator[tuple[Children[Any], Iterable[Labels]]]:
         """The label sets that these routes are counted under."""
         yield self._requests, _labels(routes)
         yield self._durations, product((OTHER, *(route.path for route in routes)))
 
     def count(self, route: str | None, method: str, status: int, seconds: float | None) -> None:
         """Count one request; `route` is a template of the policy, `method` the one it was judged as."""
-        incs: list[Callable[[], None]] = []
+        overflown: list[Counter] = []
         place = (OTHER if route is None else route, method_label(method), code_label(status, _CODES))
-        self._requests.first(incs, place, (OTHER, *place[1:])).inc()
+        self._requests.first(overflown, place, (OTHER, *place[1:])).inc()
         if seconds is not None:
-            self._durations.first(incs, place[:1], (OTHER,)).observe(seconds)
-        for inc in incs:
-            inc()
+            self._durations.first(overflown, place[:1], (OTHER,)).observe(seconds)
+        for counter in overflown:
+            counter.inc()
 
 
 def count_reported(event_type: str | None, outcome: str) -> None:

@@ -5,8 +5,8 @@ import platform
 import time
 
 from authz import __version__
-from authz.exposition import Counter, Gauge, Histogram
-from authz.metrics.registry import BUCKETS_SECONDS, OTHER, REGISTRY, at_zero
+from authz.exposition import OTHER, Counter, Gauge, Histogram
+from authz.metrics.registry import BUCKETS_SECONDS, REGISTRY, at_zero
 
 WS_CONNECTIONS_TOTAL = Counter(
     "authz_ws_connections_total", "Attempts to open a decision stream.", ("outcome",), registry=REGISTRY

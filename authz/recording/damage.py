@@ -5,7 +5,7 @@ from typing import Literal
 
 import structlog
 
-from authz.metrics import AUDIT_DAMAGE
+from authz.metrics import AUDIT_DAMAGE, AUDIT_INTEGRITY_FAILURES_TOTAL
 
 
 class Damage:
@@ -29,6 +29,7 @@ class Damage:
         told = tuple(f"{stream}: {each}" for stream, found in sorted(findings.items()) for each in found)
         for finding in told:
             if finding not in self.findings:
+                AUDIT_INTEGRITY_FAILURES_TOTAL.labels("damage").inc()
                 self._log.critical("audit_damage", finding=finding, found_by=by, on_damage=self._on_damage)
         self._told[by] = told
         self.findings = tuple(dict.fromkeys(finding for each in self._told.values() for finding in each))

@@ -6,7 +6,7 @@ decided.
 """
 
 import asyncio
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
@@ -18,7 +18,6 @@ from authz.ids import IdSource
 from authz.metrics import (
     AUDIT_DEGRADED,
     AUDIT_FAILURES_TOTAL,
-    AUDIT_UNRECORDED_TOTAL,
     DecisionMeter,
 )
 from authz.recording.damage import Damage
@@ -97,7 +96,7 @@ class GuardedLedger:
                 raise
             self._lose(event, str(error))
             return
-        self._meter.audited(event.type)
+        self._meter.recorded(event)
         if self._gap.lost or self._owed:
             self.settle_soon()
 
@@ -115,8 +114,8 @@ class GuardedLedger:
             for event in events:
                 self._lose(event, str(error))
             return
-        for event_type, times in Counter(event.type for event in events).items():
-            self._meter.audited(event_type, times)
+        for event in events:
+            self._meter.recorded(event)
         if self._gap.lost or self._owed:
             self.settle_soon()
 
@@ -133,8 +132,8 @@ class GuardedLedger:
         except (AuditUnavailableError, OverloadedError):
             AUDIT_FAILURES_TOTAL.inc(len(events))
             raise
-        for event_type, times in Counter(event.type for event in events).items():
-            self._meter.audited(event_type, times)
+        for event in events:
+            self._meter.recorded(event)
 
     async def record_or_owe(self, event: Event) -> None:
         """Record it now, or as soon as the ledger can: for what an operator does to a ledger that fails.
@@ -149,9 +148,10 @@ class GuardedLedger:
             if decision_of(event) in ("deny", "error") or len(self._owed) >= _MOST_OWED:
                 raise
             self._owed.append(event)
+            self._meter.owed(event)
             self._log.critical("audit_record_owed", type=event.type, id=event.id, reason=str(error))
             return
-        self._meter.audited(event.type)
+        self._meter.recorded(event)
 
     async def degrade(self, asked: Degrading) -> str:
         """Let decisions go out unrecorded for so long, where they must; 0 seconds end that. Returns until when.
@@ -177,7 +177,7 @@ class GuardedLedger:
         try:
             while self._owed:
                 await self._writer.record(self._owed[0])
-                self._meter.audited(self._owed.popleft().type)
+                self._meter.paid(self._owed.popleft())
             if self._gap.lost:
                 await self._close_gap()
         except (AuditUnavailableError, OverloadedError) as error:
@@ -204,7 +204,7 @@ class GuardedLedger:
                 raise
             await self.settle()
             await self._writer.record(last)
-        self._meter.audited(last.type)
+        self._meter.recorded(last)
 
     async def watch(self) -> None:
         """Look every second until cancelled."""
@@ -255,7 +255,7 @@ class GuardedLedger:
             self._log.error("audit_gap_begun", reason=reason, allowed_by=self.mode.allowed_by)
             self._reminded_at = self._clock.elapsed()
         decision = self._gap.add(event, self._clock.now(), reason, self.mode.allowed_by)
-        AUDIT_UNRECORDED_TOTAL.labels(decision).inc()
+        self._meter.unrecorded(event, decision)
 
     async def _close_gap(self) -> None:
         """What is lost while its record is on its way belongs to the next gap, or to this one if that fails."""

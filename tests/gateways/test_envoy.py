@@ -31,6 +31,7 @@ def test_a_check_is_read_whole() -> None:
         "token": "abc",
         "request_id": "r-1",
         "trace_id": TRACE,
+        "trace_sampled": True,
         "session_id": "s-1",
         "ip": "192.0.2.1",
         "user_agent": "curl/8",

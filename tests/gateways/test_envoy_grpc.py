@@ -48,6 +48,7 @@ def test_a_check_is_read_whole() -> None:
         "user_agent": "curl/8",
         "request_id": "r-1",
         "trace_id": TRACE,
+        "trace_sampled": True,
     }
 
 

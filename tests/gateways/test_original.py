@@ -36,7 +36,7 @@ def test_a_check_is_read_whole(name: str) -> None:
     """Method, raw target, host, token, address, agent, request ID and trace are read from the gateway's own headers."""
     sent = {**OWN[name], "X-Request-ID": "r-1", "traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}
     assert read(name, *sent.items(), token=BearerToken("abc")) == {
-        **expected(name, request_id="r-1", trace_id=TRACE),
+        **expected(name, request_id="r-1", trace_id=TRACE, trace_sampled=True),
         "token": "abc",
     }
 

@@ -51,6 +51,7 @@ def test_an_input_is_read_whole(plugin: Any) -> None:
         "user_agent": "curl/8",
         "request_id": "r-1",
         "trace_id": TRACE,
+        "trace_sampled": True,
     }
 
 

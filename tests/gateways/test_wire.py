@@ -48,7 +48,14 @@ def test_an_underscore_is_not_a_hyphen() -> None:
         ("X_Authz_User_Agent", "curl"),
         ("X_Authz_Session_ID", "s-1"),
     )
-    nothing = {"request_id": None, "trace_id": None, "session_id": None, "ip": None, "user_agent": None}
+    nothing = {
+        "request_id": None,
+        "trace_id": None,
+        "trace_sampled": False,
+        "session_id": None,
+        "ip": None,
+        "user_agent": None,
+    }
     assert provenance(sent) == nothing
     assert provenance(headers()) == nothing
 
@@ -67,6 +74,7 @@ def test_where_a_question_comes_from() -> None:
     assert provenance(sent) == {
         "request_id": "r-1",
         "trace_id": TRACE,
+        "trace_sampled": True,
         "session_id": "s-1",
         "ip": "192.0.2.1",
         "user_agent": "curl/8",
@@ -77,7 +85,7 @@ def test_where_a_question_comes_from() -> None:
 @pytest.mark.parametrize("values", [[""], ["a", "b"], ["a", "a"], ["", "a"]])
 def test_a_repeated_or_empty_header_counts_as_absent(name: str, values: list[str]) -> None:
     """Of several values none is picked."""
-    assert set(provenance(headers(*((name, value) for value in values))).values()) == {None}
+    assert set(provenance(headers(*((name, value) for value in values))).values()) == {None, False}
 
 
 TRACEPARENTS = {
@@ -113,3 +121,11 @@ def test_raw_bytes_do_not_break_the_record() -> None:
     """What a client sent as raw bytes is readable as UTF-8 afterwards."""
     sent = headers(("X-Authz-User-Agent", b"caf\xe9".decode("utf-8", "surrogateescape")))
     assert provenance(sent)["user_agent"] == "caf?"
+
+
+@pytest.mark.parametrize(
+    ("flags", "sampled"), [("00", False), ("01", True), ("02", False), ("0b", True), ("fe", False)]
+)
+def test_a_sampled_trace_is_told_apart(flags: str, sampled: bool) -> None:
+    """The lowest bit of the flags of a `traceparent` says whether the trace is sampled."""
+    assert provenance(headers(("traceparent", f"00-{TRACE}-b7ad6b7169203331-{flags}")))["trace_sampled"] is sampled
