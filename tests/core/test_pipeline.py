@@ -14,6 +14,7 @@ from authz.core import (
     ANONYMOUS,
     ERROR,
     REASONS,
+    SUPERSEDED,
     UNAVAILABLE,
     AccessRequest,
     Action,
@@ -876,3 +877,47 @@ async def test_every_decision_has_its_own_id() -> None:
     decisions = [await fakes.decisions.decide(asked(token="good.token")) for _ in range(2)]
     assert [decision.id for decision in decisions] == ["id-1", "id-2"]
     assert [event.id for event in fakes.ledger.events] == ["id-1", "id-2"]
+
+
+async def test_a_question_moves_on_with_the_engine() -> None:
+    """When the engine speaks for another revision by now, that one's route table and answer are the decision's."""
+    newer = FakePolicy(
+        ALLOW, Catalogue(scopes=(), roles=(), routes=(CatalogueRoute("GET", "/memory/{key}"),)), revision="newer"
+    )
+    fakes = House(FakePolicy(ALLOW, CATALOGUE), TOKENS)
+
+    def superseded(_check: bytes) -> PolicyDecision:
+        fakes.policies.in_force = newer
+        return SUPERSEDED
+
+    fakes.policy.answer = superseded
+    decision = await fakes.decisions.decide(asked(token="good.token"))
+    assert (decision.allow, decision.revision, decision.route) == (True, "newer", "/memory/{key}")
+    assert [msgspec.to_builtins(event.body)["revision"] for event in fakes.ledger.events] == ["newer"]
+    assert len(fakes.meter.counted) == 1
+
+
+async def test_an_engine_between_revisions_is_asked_twice_and_no_more() -> None:
+    """A revision that nobody here knows is "could not decide", never an allow, and recorded as such."""
+    fakes = House(FakePolicy(SUPERSEDED, CATALOGUE), TOKENS)
+    decision = await fakes.decisions.decide(asked(token="good.token"))
+    assert (decision.allow, decision.reason) == (False, "engine_unavailable")
+    assert len(fakes.policy.asked) == 2
+    assert [event.type for event in fakes.ledger.events] == ["auth.error"]
+
+
+async def test_a_batch_moves_on_as_a_whole() -> None:
+    """One item of another revision has all of them asked once more: no batch mixes revisions."""
+    newer = FakePolicy(ALLOW, CATALOGUE, revision="newer")
+    fakes = House(FakePolicy(ALLOW, CATALOGUE), TOKENS)
+
+    def superseded(_check: bytes) -> PolicyDecision:
+        fakes.policies.in_force = newer
+        return SUPERSEDED if len(fakes.policy.asked) == 2 else ALLOW
+
+    fakes.policy.answer = superseded
+    batch = await fakes.decisions.decide_all([asked(token="good.token") for _ in range(3)])
+    assert {(answer.allow, answer.revision) for answer in batch.answers if isinstance(answer, Decision)} == {
+        (True, "newer")
+    }
+    assert len(batch.answers) == len(fakes.ledger.events) == 3

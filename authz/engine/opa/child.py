@@ -32,7 +32,7 @@ _MAX_SOCKET_PATH_BYTES: Final = 100
 _MAX_LINE_BYTES: Final = 64 * 1024
 _MAX_SHOWN: Final = 300
 
-_RULES_OF_ITS_API: Final = Path(__file__).parent / "api" / "authz.rego"
+_RULES_OF_ITS_API: Final = Path(__file__).parent / "api" / "system" / "authz" / "authz.rego"
 _DIGEST_VARIABLE: Final = "AUTHZ_OPA_TOKEN_SHA256"
 
 _GARBAGE_PERCENT: Final = "400"

@@ -1,9 +1,9 @@
 # METADATA
 # title: Who may use this server's API
 # description: >-
-#   Without this, whoever reaches an OPA server can replace its policies. With it: the rules of the contract, for whoever
-#   shows the token whose SHA-256 is in the variable AUTHZ_OPA_TOKEN_SHA256, and the health check. Nothing else, for
-#   nobody: no policy or data is written or read, no query of somebody's own is run.
+#   Without this, whoever reaches an OPA server can replace its policies. With it: the rules of the contract, for
+#   whoever shows the token whose SHA-256 is in the variable AUTHZ_OPA_TOKEN_SHA256, and the health check. Nothing else,
+#   for nobody: no policy or data is written or read, no query of somebody's own is run.
 #
 #   Start OPA with `--authentication=token --authorization=basic`.
 package system.authz

@@ -1,0 +1,1 @@
+../../authz/engine/opa/api/system/authz/authz.rego
