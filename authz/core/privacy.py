@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 
@@ -81,6 +82,7 @@ def _hashed(route: Route | None, name: str) -> bool:
     return declared is None or declared.record == "hash"
 
 
+@lru_cache(8192)
 def coarse_address(text: str | None) -> str | None:
     """The network of an address: /24 of IPv4, /48 of IPv6. None for what is no address."""
     try:
@@ -94,6 +96,7 @@ def coarse_address(text: str | None) -> str | None:
     return str(ip_network((address, 24), strict=False))
 
 
+@lru_cache(8192)
 def coarse_agent(text: str | None) -> str | None:
     """The names of the products in a User-Agent (RFC 9110 section 10.1.5), no versions and no comments."""
     names = [each.partition("/")[0] for each in _COMMENT.sub(" ", (text or "")[:MAX_TEXT]).split()]
