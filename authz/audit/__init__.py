@@ -13,6 +13,7 @@ from authz.audit.evidence.proving import Proven, prove
 from authz.audit.files import Files
 from authz.audit.filters import FILTER_NAMES, Pseudonyms
 from authz.audit.findings import Coverage, Issue, StreamReport, TrustedKeys, Verification
+from authz.audit.forward import Recorded, records
 from authz.audit.hold import Hold, add_hold, holds, lift_hold
 from authz.audit.key_history import NodeKey, node_keys
 from authz.audit.key_rotation import KeyChange, rotate_key
@@ -82,6 +83,7 @@ __all__ = [
     "PrunedStream",
     "Pseudonyms",
     "RecordTooLargeError",
+    "Recorded",
     "Recovery",
     "SigningUnsafeError",
     "StreamBegun",
@@ -120,6 +122,7 @@ __all__ = [
     "read_status",
     "read_witness_keys",
     "record_offline",
+    "records",
     "reported_since",
     "retention_limit",
     "rotate_key",

@@ -8,6 +8,7 @@ from authz import __version__
 from authz.cli.audit import audit
 from authz.cli.audit_erase import erase
 from authz.cli.audit_evidence import COMMANDS as EVIDENCE_COMMANDS
+from authz.cli.audit_export import export_command
 from authz.cli.audit_hold import hold
 from authz.cli.audit_retention import archive_command, prune_command
 from authz.cli.audit_rules import degrade, new_stream
@@ -44,6 +45,7 @@ for command in (
     new_stream,
     hold,
     erase,
+    export_command,
     archive_command,
     prune_command,
     *EVIDENCE_COMMANDS,

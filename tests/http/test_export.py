@@ -1,0 +1,60 @@
+"""Export from a running sidecar: the same records as from its directory."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from authz.cli import program
+from authz.export import remote
+
+from .conftest import Running
+
+
+async def run(*arguments: object) -> Result:
+    words = ["audit", "export", *(str(argument) for argument in arguments)]
+    return await asyncio.to_thread(CliRunner().invoke, program, words)
+
+
+async def test_the_same_records_as_from_the_directory(
+    running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Byte for byte, page after page, newest first; the next run has what came since and nothing twice."""
+    monkeypatch.setattr(remote, "_PAGE", 7)
+    (tmp_path / "token").write_text(running.token("root", "admin"))
+    remotely = ("--url", running.admin, "--token-file", tmp_path / "token", "--cursor", tmp_path / "cursor")
+    for number in range(20):
+        await running.check("GET", f"/memory/{number}", token=running.token("alice", "user_basic"))
+    first = await run("-o", tmp_path / "first", *remotely, "--type", "auth.scope_granted")
+    for number in range(5):
+        await running.check("GET", f"/memory/{number}", token=running.token("alice", "user_basic"))
+    second = await run("-o", tmp_path / "second", *remotely, "--type", "auth.scope_granted")
+    local = await run("-o", tmp_path / "local", "--state", running.state, "--type", "auth.scope_granted")
+    assert [each.exit_code for each in (first, second, local)] == [0, 0, 0]
+    lines = [(tmp_path / name).read_bytes().splitlines() for name in ("first", "second", "local")]
+    assert [len(each) for each in lines] == [20, 5, 25]
+    assert (lines[1] + lines[0])[::-1] == lines[2]
+
+
+async def test_what_a_sidecar_refuses_is_said(running: Running, tmp_path: Path) -> None:
+    """Exit 3 without the right to read, exit 2 for a clear id in a URL; nothing is written."""
+    refused = await run("-o", tmp_path / "all", "--url", running.admin)
+    gone = await run("-o", tmp_path / "all", "--url", "http://127.0.0.1:1")
+    clear = await run("-o", tmp_path / "all", "--url", running.admin, "--subject", "alice")
+    assert [(each.exit_code, each.stderr[:40]) for each in (refused, gone)] == [
+        (3, f"could not find out: {running.admin}"[:40]),
+        (3, "could not find out: http://127.0.0.1:1: "[:40]),
+    ]
+    assert (clear.exit_code, "must not travel in a URL" in clear.stderr) == (2, True)
+    assert list(tmp_path.glob("all*")) == []
+
+
+async def test_a_clear_id_is_searched_under_every_key(running: Running, tmp_path: Path) -> None:
+    """From the directory a subject may be given clear: the key is there."""
+    await running.check("GET", "/memory/1", token=running.token("alice", "user_basic"))
+    await running.check("GET", "/memory/1", token=running.token("bob", "user_basic"))
+    done = await run("-o", tmp_path / "hers", "--state", running.state, "--subject", "alice")
+    [line] = (tmp_path / "hers").read_bytes().splitlines()
+    assert (done.exit_code, json.loads(line)["route"]) == (0, "/memory/{id}")
