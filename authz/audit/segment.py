@@ -147,6 +147,11 @@ def stream_directory(directory: Path, stream: str) -> Path:
     return directory / stream
 
 
+def is_segment_of(stream: str, name: str) -> bool:
+    """Whether these can be the names of a stream and of a raw segment: neither leads anywhere else."""
+    return _STREAM.fullmatch(stream) is not None and _NAME.fullmatch(name) is not None and name.endswith(".jsonl")
+
+
 def make_directory(directory: Path, files: Files) -> None:
     """Make a stream's directory and those above it, for their owner only, and make their names durable."""
     missing = [path for path in (directory, *directory.parents) if not path.exists()]
