@@ -99,15 +99,15 @@ def line_blocks(path: Path, end: int, block_bytes: int = 1 << 19) -> Iterator[tu
             yield [line[:-1] for line in lines], rest
 
 
-def lines_backward(path: Path, end: int, block_bytes: int = 1 << 18) -> Iterator[bytes]:
+def lines_backward(path: Path, end: int, block_bytes: int = 1 << 18, begin: int = 0) -> Iterator[bytes]:
     """The complete lines of the first `end` bytes of a segment, without LF, last one first. Raises OSError.
 
-    Only one block is in memory at a time.
+    Only one block is in memory at a time. `begin`: where a line begins, to leave out those before it.
     """
     with open_segment(path, io.DEFAULT_BUFFER_SIZE) as file:
         rest: bytes | None = None  # the end of a line whose beginning is in an earlier block; None: not complete
-        while end > 0:
-            start = max(0, end - block_bytes)
+        while end > begin:
+            start = max(begin, end - block_bytes)
             file.seek(start)
             head, *lines = file.read(end - start).split(b"\n")
             end = start

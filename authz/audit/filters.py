@@ -11,6 +11,9 @@ from authz.core import BadRequestError
 Pseudonyms = Callable[[str], Iterable[str]]
 """All pseudonyms a clear value may have been recorded under, one for each live key."""
 
+PARAM: Final = "param."
+"""What the name of a route parameter's test begins with."""
+
 _Matches = Callable[[dict[str, Any], str], bool]
 
 
@@ -46,8 +49,12 @@ FILTER_NAMES: Final = (*_FIELDS, "since", "until", "param_NAME")
 
 
 class Test(NamedTuple):
-    """One condition: the event matches one of the values. `needles`: how the values look in a raw line."""
+    """One condition: the event matches one of the values. `needles`: how the values look in a raw line.
 
+    `name`: of the filter; that of a route parameter is `param.NAME`.
+    """
+
+    name: str
     matches: _Matches
     values: tuple[str, ...]
     needles: tuple[bytes, ...]
@@ -93,7 +100,7 @@ def read_filter(
         if name in ("since", "until"):
             times[name] = moment(name, value)
         elif name in _FIELDS:
-            tests.append(_test(_FIELDS[name], _values(name, _text(name, value), pseudonyms)))
+            tests.append(_test(name, _FIELDS[name], _values(name, _text(name, value), pseudonyms)))
         elif name.startswith("param_"):
             tests.append(_parameter(name.removeprefix("param_"), _text(name, value), pseudonyms))
         else:
@@ -130,12 +137,12 @@ def _parameter(name: str, value: str, pseudonyms: Pseudonyms | None) -> Test:
         params = event.get("params")
         return isinstance(params, dict) and params.get(name) == wanted
 
-    return _test(matches, _disguised(value, pseudonyms))
+    return _test(f"{PARAM}{name}", matches, _disguised(value, pseudonyms))
 
 
-def _test(matches: _Matches, values: tuple[str, ...]) -> Test:
+def _test(name: str, matches: _Matches, values: tuple[str, ...]) -> Test:
     """Strings in a line were written by the same encoder, so that a value looks the same in both."""
     try:
-        return Test(matches, values, tuple(msgspec.json.encode(value) for value in values))
+        return Test(name, matches, values, tuple(msgspec.json.encode(value) for value in values))
     except UnicodeEncodeError:
         raise BadRequestError(f"{values[0]!r}: is not valid text") from None

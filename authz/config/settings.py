@@ -178,6 +178,9 @@ class AuditSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     signing_key: Annotated[
         str | None, Meta(description="File with the node's key, as `authz keys new` makes it; else one in the state.")
     ] = None
+    index: Annotated[
+        bool, Meta(description="The auditor keeps an index, by which events are found fast; else segments are read.")
+    ] = True
     checkpoint_max_age_seconds: Annotated[
         int,
         Meta(ge=0, description="Not ready when records wait longer for a signed checkpoint; 0 = ready all the same."),

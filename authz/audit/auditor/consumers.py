@@ -4,10 +4,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from authz.audit.index import IndexWriter
 from authz.audit.trail import Consumer
 from authz.config import AuditSettings
 
-_KINDS: Final[Sequence[Callable[[Path, AuditSettings], Consumer | None]]] = ()
+
+def _index(state: Path, settings: AuditSettings) -> Consumer | None:
+    return IndexWriter(state) if settings.index else None
+
+
+_KINDS: Final[Sequence[Callable[[Path, AuditSettings], Consumer | None]]] = (_index,)
 """Each makes a consumer for a state directory, or None where the settings want none."""
 
 

@@ -1,4 +1,4 @@
-"""The index: what finds events fast. Derived from the segments, rebuilt from them when it is gone, and evidence of nothing.
+"""The index: what finds events fast. Made from the segments, made again when it is gone, and evidence of nothing.
 
 `<state>/index/events.<schema>.db`, SQLite. One process writes it, the auditor's, as a consumer of the trail; whoever
 searches opens it read-only. A row says where a record lies and by which values it can be found; every answer is read

@@ -72,11 +72,13 @@ def open_to_read(path: Path) -> sqlite3.Connection:
     database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=1.0)
     try:
         database.executescript("PRAGMA query_only = 1; PRAGMA mmap_size = 1073741824; PRAGMA cache_size = -16384;")
-        if not _is_made(database):
-            raise sqlite3.DatabaseError("it is not made yet")
+        made = _is_made(database)
     except BaseException:
         database.close()
         raise
+    if not made:
+        database.close()
+        raise sqlite3.DatabaseError("it is not made yet")
     return database
 
 

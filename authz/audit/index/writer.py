@@ -16,7 +16,7 @@ from authz.core import AuthzError
 
 MOST_SHAPES: Final = 20_000
 
-_INSERT: Final = f"INSERT INTO events VALUES ({', '.join('?' * 13)})"
+_INSERT: Final = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _log = structlog.get_logger("authz.auditor.index")
 
 
@@ -169,7 +169,9 @@ class IndexWriter:
 
 def _remove_rows(segment: int, database: sqlite3.Connection) -> None:
     """Remove the rows of one segment, and then the segment."""
-    range_of = "pos BETWEEN (SELECT first FROM segments WHERE number = :s) AND (SELECT last FROM segments WHERE number = :s)"
+    range_of = (
+        "pos BETWEEN (SELECT first FROM segments WHERE number = :s) AND (SELECT last FROM segments WHERE number = :s)"
+    )
     found = database.execute(f"SELECT pos, params FROM events WHERE {range_of} AND segment = :s", {"s": segment})  # noqa: S608
     keys = [(key, pos) for pos, params in found for key in param_keys(params)]
     database.executemany("DELETE FROM params WHERE value = ? AND pos = ?", keys)
