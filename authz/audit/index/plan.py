@@ -7,14 +7,14 @@ newest first, one statement for each value, to be merged; nothing is sorted and 
 import heapq
 import sqlite3
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from authz.audit.filters import PARAM, Filter, Test
-from authz.audit.index.row import OTHER, VALUE_FIELDS, id_key, param_key, shape_fields, value_key
+from authz.audit.index.row import VALUE_FIELDS, id_key, param_key, value_key
+from authz.audit.index.shapes import PassingShapes
 
 COUNTED: Final = 4096
 """Rows are counted up to here: what has fewer leads without further thought."""
@@ -26,6 +26,8 @@ _ROW: Final = (
     "SELECT e.pos, e.seq, e.offset, e.length, e.digest, e.id, e.subject, e.session_id, e.request_id, e.ip, e.params,"
     " e.shape, e.segment FROM"
 )
+
+_passing: Final = PassingShapes()
 
 _Statement = tuple[str, list[Any]]
 
@@ -53,7 +55,7 @@ def rows(database: sqlite3.Connection, wanted: Filter, bounds: Bounds) -> Iterat
     leads = [_of_values(test) for test in wanted.tests if _is_of_values(test)]
     shaped = [test for test in wanted.tests if not _is_of_values(test)]
     if shaped:
-        leads.append(_of_shapes(_shapes(database, shaped)))
+        leads.append(_of_shapes(_passing.of(database, shaped)))
     first = min(leads, key=lambda lead: _count(database, lead, bounds), default=None)
     if first is None or len(first.sources) > MERGED:
         first = _Lead((("events e NOT INDEXED WHERE 1", []),), ("", []))
@@ -110,22 +112,3 @@ def _of_shapes(shapes: list[int]) -> _Lead:
     source = "events e INDEXED BY by_shape WHERE e.shape = ?"
     tested = "+e.shape IN (SELECT value FROM json_each(?))"
     return _Lead(tuple((source, [shape]) for shape in shapes), (tested, [msgspec.json.encode(shapes).decode()]))
-
-
-def _shapes(database: sqlite3.Connection, tests: Sequence[Test]) -> list[int]:
-    """The shapes of records that pass these tests, and of those that may."""
-    found = [OTHER]
-    for number, shape in database.execute("SELECT number, fields FROM shapes"):
-        fields = _fields(shape)
-        if fields is None or all(test.passes(fields) for test in tests):
-            found.append(number)
-    return found
-
-
-@lru_cache(4096)
-def _fields(shape: bytes) -> dict[str, Any] | None:
-    """None for what is no shape: whoever put it there, its rows are refused when they are looked at."""
-    try:
-        return shape_fields(shape)
-    except (msgspec.MsgspecError, ValueError):
-        return None

@@ -6,6 +6,7 @@ one to it: the next auditor builds the new file from the segments and removes th
 
 import sqlite3
 from pathlib import Path
+from secrets import randbelow
 from typing import Final
 
 SCHEMA: Final = 1
@@ -60,6 +61,7 @@ def open_to_write(path: Path) -> sqlite3.Connection:
             "PRAGMA cache_size = -65536; PRAGMA secure_delete = FAST; PRAGMA temp_store = MEMORY;"
         )
         if not _is_made(database):
+            database.execute(f"PRAGMA application_id = {1 + randbelow(1 << 30)}")
             database.executescript(_TABLES)
     except BaseException:
         database.close()
@@ -80,6 +82,11 @@ def open_to_read(path: Path) -> sqlite3.Connection:
         database.close()
         raise sqlite3.DatabaseError("it is not made yet")
     return database
+
+
+def build_of(database: sqlite3.Connection) -> int:
+    """The number of this build: an index that was made anew has another one. Raises sqlite3.Error."""
+    return int(database.execute("PRAGMA application_id").fetchone()[0])
 
 
 def remove(path: Path) -> None:
