@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +33,19 @@ from .published import publish
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Sixty decisions, all of them in the index. Nobody changes it."""
+    """Sixty decisions, all of them in the index, in many chunks. Nobody changes it."""
     state = tmp_path_factory.mktemp("index") / "state"
     asyncio.run(record(state, [decision(number) for number in range(COUNT)]))
     index(state)
     return state
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_chunks() -> Iterator[None]:
+    """A few records each."""
+    before, writer.CHUNK = writer.CHUNK, 4  # type: ignore[misc]
+    yield
+    writer.CHUNK = before  # type: ignore[misc]
 
 
 @pytest.fixture
@@ -169,13 +178,16 @@ DOCTORED = [
     ("UPDATE events SET id = 1 WHERE seq = 6", "another id"),
     ("UPDATE events SET digest = zeroblob(16) WHERE seq = 6", "another hash"),
     ("UPDATE events SET shape = (SELECT shape FROM events WHERE seq = 5) WHERE seq = 6", "another shape"),
-    ("UPDATE events SET shape = 999 WHERE seq = 6", "names no shape"),
-    ("UPDATE events SET segment = 999 WHERE seq = 6", "names no segment"),
+    ("UPDATE events SET shape = shape + 999 WHERE seq = 6", "names no shape"),
     ("UPDATE events SET offset = offset + 1 WHERE seq = 6", "no line begins and ends there"),
     ("UPDATE events SET length = length - 1 WHERE seq = 6", "no line begins and ends there"),
-    ("UPDATE events SET offset = 1000000 WHERE seq = 6", "behind what counts"),
-    ("UPDATE events SET offset = -5 WHERE seq = 6", "names no place"),
-    ("UPDATE segments SET name = '../../../x' WHERE number = (SELECT segment FROM events WHERE seq = 6)", "no place"),
+    ("UPDATE events SET offset = 1000000 WHERE seq = 6", "nothing that counts"),
+    ("UPDATE events SET offset = -5 WHERE seq = 6", "nothing that counts"),
+    ("UPDATE chunks SET segment = '../../../x' WHERE number = (SELECT chunk FROM events WHERE seq = 6)", "no place"),
+    (
+        "UPDATE chunks SET segment = '000000000002.jsonl' WHERE number = (SELECT chunk FROM events WHERE seq = 6)",
+        "is not",
+    ),
 ]
 
 
@@ -199,11 +211,13 @@ def test_a_row_that_was_put_in_is_refused(state: Path) -> None:
     size = first.stat().st_size
     with first.open("ab") as file:
         file.write(forged + b"\n")
-    row = "SELECT pos + 1, segment, seq, ?, ?, digest, id, shape, subject, session_id, request_id, ip, params"
+    row = "SELECT pos - 2048, chunk, seq, ?, ?, digest, shape, id, subject, session_id, request_id, ip, params"
     doctor(state, f"INSERT INTO events {row} FROM events WHERE seq = 4", size, len(forged))
     page = ask(state)
     assert [event["id"] for event in page.events].count("dx") == 0
-    assert page.index.refused == (f"{STREAM}/{first.name}, byte {size}: it points behind what counts of the segment",)
+    assert page.index.refused == (
+        f"{STREAM}/{first.name}, byte {size}: it points to nothing that counts of the segment",
+    )
 
 
 @pytest.mark.parametrize("also_index", [False, True], ids=["ledger", "ledger and index"])

@@ -1,7 +1,8 @@
-"""How the rows that may match are found: which condition leads, and which are tested on what it gives.
+"""How the rows that may match are found: chunk by chunk, newest first, and no further than somebody wants to see.
 
-The condition that leads is the one that the fewest rows meet, as far as that can be counted quickly. Its rows come
-newest first, one statement for each value, to be merged; nothing is sorted and nothing is skipped over.
+In a chunk the condition leads that the fewest of its rows meet, as far as that can be counted quickly; the others are
+tested on what it gives. Nothing is sorted and nothing is skipped over: a chunk without a row for one of the conditions
+costs a look into one index.
 """
 
 import heapq
@@ -13,23 +14,19 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from authz.audit.filters import PARAM, Filter, Test
-from authz.audit.index.row import VALUE_FIELDS, id_key, param_key, value_key
+from authz.audit.index.row import VALUE_FIELDS, Row, param_text, shape_key, value_key
 from authz.audit.index.shapes import PassingShapes
 
-COUNTED: Final = 4096
-"""Rows are counted up to here: what has fewer leads without further thought."""
+COUNTED: Final = 1024
+"""Rows of a chunk are counted up to here: what has fewer leads without further thought."""
 
-MERGED: Final = 64
-"""Shapes that are merged, one statement each; with more of them all rows are looked through."""
+MERGED: Final = 128
+"""Shapes that are merged, one statement each; with more of them in a chunk all its rows are looked through."""
 
-_ROW: Final = (
-    "SELECT e.pos, e.seq, e.offset, e.length, e.digest, e.id, e.subject, e.session_id, e.request_id, e.ip, e.params,"
-    " e.shape, e.segment FROM"
-)
+_COLUMNS: Final = ", ".join(f"e.{name}" for name in Row._fields)
+_ALL: Final = "events e NOT INDEXED WHERE e.chunk = ?"
 
 _passing: Final = PassingShapes()
-
-_Statement = tuple[str, list[Any]]
 
 
 class Bounds(NamedTuple):
@@ -38,53 +35,104 @@ class Bounds(NamedTuple):
     first: int = 0
     end: int = 1 << 62
 
+    def within(self, first: int, last: int) -> "Bounds":
+        """Those that are in the chunk from `first` to `last` too."""
+        return Bounds(max(self.first, first), min(self.end, last + 1))
+
 
 class _Lead(NamedTuple):
-    """A condition that could lead. `sources`: table and condition for each of its values, with what to bind.
+    """A condition, in one chunk. `keys`: what the rows that meet it have, one of them each, in the index of `source`.
 
-    `test`: the same condition, tested on a row that another one gave. `pos`: the column that a source is in order of.
+    `tested`: the same condition, tested on a row that another one gave, with what to bind.
     """
 
-    sources: tuple[_Statement, ...]
-    test: _Statement
+    source: str
+    keys: list[int]
+    tested: str
+    bound: list[Any]
     pos: str = "e.pos"
+
+
+class _Condition(NamedTuple):
+    """A value that is wanted: in the column `name`, or as a route parameter, one of `texts`."""
+
+    name: str
+    texts: tuple[str, ...]
+
+    def lead(self, chunk: int) -> _Lead:
+        keys = [value_key(chunk, text) for text in self.texts]
+        marks = ", ".join("?" * len(keys))
+        if self.name == PARAM:
+            source = "params p CROSS JOIN events e ON e.pos = p.pos WHERE p.value = ?"
+            tested = f"EXISTS (SELECT 1 FROM params t WHERE t.value IN ({marks}) AND t.pos = e.pos)"  # noqa: S608
+            return _Lead(source, keys, tested, keys, "p.pos")
+        source = f"events e INDEXED BY by_{self.name} WHERE e.{self.name} = ?"
+        return _Lead(source, keys, f"+e.{self.name} IN ({marks})", keys)
 
 
 def rows(database: sqlite3.Connection, wanted: Filter, bounds: Bounds) -> Iterator[tuple[Any, ...]]:
     """The rows whose values match, newest first: a superset of the events that do. Raises sqlite3.Error."""
-    leads = [_of_values(test) for test in wanted.tests if _is_of_values(test)]
+    conditions = [_condition(test) for test in wanted.tests if _is_of_values(test)]
     shaped = [test for test in wanted.tests if not _is_of_values(test)]
-    if shaped:
-        leads.append(_of_shapes(_passing.of(database, shaped)))
-    first = min(leads, key=lambda lead: _count(database, lead, bounds), default=None)
-    if first is None or len(first.sources) > MERGED:
-        first = _Lead((("events e NOT INDEXED WHERE 1", []),), ("", []))
-    tests = [lead.test for lead in leads if lead is not first]
-    found = [database.execute(*_statement(source, first.pos, tests, bounds)) for source in first.sources]
+    shapes = _passing.of(database, shaped) if shaped else None
+    streams = database.execute("SELECT DISTINCT stream FROM chunks").fetchall()
+    found = (_of_stream(database, stream, conditions, shapes, bounds) for (stream,) in streams)
     return heapq.merge(*found, key=itemgetter(0), reverse=True)
 
 
-def row_by_id(database: sqlite3.Connection, event_id: str) -> Iterator[tuple[Any, ...]]:
+def rows_by_id(database: sqlite3.Connection, event_id: str) -> Iterator[tuple[Any, ...]]:
     """The rows of events that may have this id, newest first. Raises sqlite3.Error."""
-    return database.execute(f"{_ROW} events e INDEXED BY by_id WHERE e.id = ? ORDER BY e.pos DESC", (id_key(event_id),))
+    wanted = [_Condition("id", (event_id,))]
+    for chunk, first, last in database.execute("SELECT number, first, last FROM chunks ORDER BY last DESC").fetchall():
+        yield from _of_chunk(database, chunk, wanted, None, Bounds(first, last + 1))
 
 
-def _statement(source: _Statement, pos: str, tests: Sequence[_Statement], bounds: Bounds) -> _Statement:
-    conditions = [source[0], f"{pos} >= ? AND {pos} < ?", *(text for text, _ in tests)]
-    bound = [*source[1], *bounds, *(value for _, values in tests for value in values)]
-    return f"{_ROW} {' AND '.join(conditions)} ORDER BY {pos} DESC", bound
+def _of_stream(
+    database: sqlite3.Connection, stream: int, conditions: Sequence[_Condition], shapes: int | None, bounds: Bounds
+) -> Iterator[tuple[Any, ...]]:
+    query = (
+        "SELECT number, first, last, shapes FROM chunks WHERE stream = ? AND last >= ? AND first < ?"
+        " ORDER BY number DESC"
+    )
+    for chunk, first, last, present in database.execute(query, (stream, *bounds)).fetchall():
+        there = None if shapes is None else shapes & int.from_bytes(present, "little")
+        if there != 0:
+            yield from _of_chunk(database, chunk, conditions, there, bounds.within(first, last))
+
+
+def _of_chunk(
+    database: sqlite3.Connection, chunk: int, conditions: Sequence[_Condition], shapes: int | None, bounds: Bounds
+) -> Iterator[tuple[Any, ...]]:
+    leads = [condition.lead(chunk) for condition in conditions]
+    if shapes is not None:
+        leads.append(_of_shapes(chunk, shapes))
+    counts = []
+    for lead in leads:
+        counts.append(_count(database, lead, bounds))
+        if counts[-1] == 0:
+            return iter(())
+    everything = _Lead(_ALL, [chunk], "1", [])
+    first = min(zip(counts, leads, strict=True), key=itemgetter(0), default=(0, everything))[1]
+    if len(first.keys) > MERGED:
+        first = everything
+    tests = [lead for lead in leads if lead is not first]
+    conditions_text = " AND ".join([f"{first.pos} >= ? AND {first.pos} < ?", *(lead.tested for lead in tests)])
+    statement = f"SELECT {_COLUMNS} FROM {first.source} AND {conditions_text} ORDER BY {first.pos} DESC"  # noqa: S608
+    bound = [*bounds, *(value for lead in tests for value in lead.bound)]
+    found = [database.execute(statement, [key, *bound]) for key in first.keys]
+    return found[0] if len(found) == 1 else heapq.merge(*found, key=itemgetter(0), reverse=True)
 
 
 def _count(database: sqlite3.Connection, lead: _Lead, bounds: Bounds) -> int:
     """How many rows it gives, as far as COUNTED."""
-    if len(lead.sources) > MERGED:
+    if len(lead.keys) > MERGED:
         return COUNTED
+    # LIMIT keeps it from counting on where there are many.
+    inside = f"SELECT 1 FROM {lead.source} AND {lead.pos} >= ? AND {lead.pos} < ? LIMIT ?"  # noqa: S608
     count = 0
-    for text, values in lead.sources:
-        # LIMIT keeps it from counting on where there are many.
-        inside = f"{text} AND {lead.pos} >= ? AND {lead.pos} < ?"
-        limited = f"SELECT count(*) FROM (SELECT 1 FROM {inside} LIMIT {COUNTED - count})"  # noqa: S608
-        count += database.execute(limited, [*values, *bounds]).fetchone()[0]
+    for key in lead.keys:
+        limited = f"SELECT count(*) FROM ({inside})"  # noqa: S608
+        count += database.execute(limited, (key, *bounds, COUNTED - count)).fetchone()[0]
         if count >= COUNTED:
             break
     return count
@@ -94,21 +142,22 @@ def _is_of_values(test: Test) -> bool:
     return test.name in VALUE_FIELDS or test.name.startswith(PARAM)
 
 
-def _of_values(test: Test) -> _Lead:
+def _condition(test: Test) -> _Condition:
     if test.name.startswith(PARAM):
-        keys = [param_key(test.name.removeprefix(PARAM), value) for value in test.values]
-        source = "params p CROSS JOIN events e ON e.pos = p.pos WHERE p.value = ?"
-        marks = ", ".join("?" * len(keys))
-        tested = f"EXISTS (SELECT 1 FROM params t WHERE t.value IN ({marks}) AND t.pos = e.pos)"  # noqa: S608
-        return _Lead(tuple((source, [key]) for key in dict.fromkeys(keys)), (tested, keys), "p.pos")
-    key = id_key if test.name == "request_id" else value_key
-    keys = [key(value) for value in test.values]
-    source = f"events e INDEXED BY by_{test.name} WHERE e.{test.name} = ?"
-    tested = f"+e.{test.name} IN ({', '.join('?' * len(keys))})"
-    return _Lead(tuple((source, [key]) for key in dict.fromkeys(keys)), (tested, keys))
+        name = test.name.removeprefix(PARAM)
+        return _Condition(PARAM, tuple(dict.fromkeys(param_text(name, value) for value in test.values)))
+    return _Condition(test.name, tuple(dict.fromkeys(test.values)))
 
 
-def _of_shapes(shapes: list[int]) -> _Lead:
+def _of_shapes(chunk: int, shapes: int) -> _Lead:
+    keys = [shape_key(chunk, number) for number in _members(shapes)]
     source = "events e INDEXED BY by_shape WHERE e.shape = ?"
     tested = "+e.shape IN (SELECT value FROM json_each(?))"
-    return _Lead(tuple((source, [shape]) for shape in shapes), (tested, [msgspec.json.encode(shapes).decode()]))
+    return _Lead(source, keys, tested, [msgspec.json.encode(keys).decode()])
+
+
+def _members(shapes: int) -> Iterator[int]:
+    while shapes:
+        lowest = shapes & -shapes
+        yield lowest.bit_length() - 1
+        shapes ^= lowest

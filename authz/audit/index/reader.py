@@ -4,24 +4,21 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import structlog
 
 from authz.audit.filters import Filter
-from authz.audit.index.lines import Claim, Lines, NotTheRecordError, PrunedError
+from authz.audit.index.lines import NotTheRecordError, SegmentLines
 from authz.audit.index.places import Taken, places_fit, read_places
-from authz.audit.index.plan import Bounds, row_by_id, rows
-from authz.audit.index.row import OTHER, STREAM_BITS, Row
+from authz.audit.index.plan import Bounds, rows, rows_by_id
+from authz.audit.index.row import OTHER, SHAPE_BITS, STREAM_BITS, Row
 from authz.audit.index.schema import index_path, open_to_read
 from authz.audit.record import microseconds
 from authz.core import AuthzError
 
 Position = tuple[str, str, int]
 """Where an event stands among all: `ts`, stream, `seq`."""
-
-_SEALED: Final[dict[Path, int]] = {}
-"""How much counts of sealed segments, for all searches of the process: it is stated in the ledger and never changes."""
 
 _log = structlog.get_logger("authz.audit.index")
 
@@ -52,7 +49,8 @@ class Index:
         self.refused: list[Refused] = []
         self._audit = state / "audit"
         self._database = database
-        self._lines = Lines(self._audit, _SEALED)
+        self._chunks: dict[int, SegmentLines] = {}
+        self._segments: dict[tuple[str, str], SegmentLines] = {}
         self._shapes: dict[int, bytes] = {}
         try:
             database.execute("BEGIN")
@@ -69,7 +67,8 @@ class Index:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._lines.__exit__()
+        for segment in self._segments.values():
+            segment.close()
         self._database.close()
 
     def events(self, wanted: Filter, before: Position | None) -> Iterator[dict[str, Any]]:
@@ -86,30 +85,34 @@ class Index:
     def by_id(self, event_id: str) -> dict[str, Any] | None:
         """The event with this id, the newest one if there are several. Raises IndexUnusableError, OSError."""
         try:
-            found = (self._event(row) for row in row_by_id(self._database, event_id))
+            found = (self._event(row) for row in rows_by_id(self._database, event_id))
             return next((event for event in found if event is not None and event.get("id") == event_id), None)
         except sqlite3.Error as error:
             raise IndexUnusableError(str(error)) from None
 
     def _event(self, found: tuple[Any, ...]) -> dict[str, Any] | None:
         """The event of a row; None for one that was pruned, or refused."""
+        row, segment = Row(*found), None
         try:
-            claim = self._claim(found)
+            segment = self._segment(row.chunk)
+            return segment.event(row, self._shape(row.shape & (1 << SHAPE_BITS) - 1))
         except NotTheRecordError as error:
-            return self._refuse("", "", found[2], error)
-        try:
-            return self._lines.event(claim)
-        except PrunedError:
+            place = (segment.stream, segment.segment) if segment is not None else ("", "")
+            refused = Refused(*place, row.offset, str(error))
+            self.refused.append(refused)
+            _log.error("index_row_refused", **refused._asdict())
             return None
-        except NotTheRecordError as error:
-            return self._refuse(claim.stream, claim.segment, claim.row.offset, error)
 
-    def _claim(self, found: tuple[Any, ...]) -> Claim:
-        *columns, shape, segment = found
-        place = self._database.execute("SELECT stream, name FROM segments WHERE number = ?", (segment,)).fetchone()
-        if place is None or place[0] not in self._streams:
-            raise NotTheRecordError("it names no segment")
-        return Claim(self._streams[place[0]], place[0], place[1], Row(*columns), self._shape(shape))
+    def _segment(self, chunk: int) -> SegmentLines:
+        if chunk not in self._chunks:
+            found = self._database.execute("SELECT stream, segment FROM chunks WHERE number = ?", (chunk,)).fetchone()
+            if found is None or found[0] not in self._streams:
+                raise NotTheRecordError("it names no segment")
+            key = self._streams[found[0]], found[1]
+            if key not in self._segments:
+                self._segments[key] = SegmentLines(self._audit, key[0], found[0], key[1])
+            self._chunks[chunk] = self._segments[key]
+        return self._chunks[chunk]
 
     def _shape(self, number: int) -> bytes | None:
         if number == OTHER:
@@ -120,11 +123,6 @@ class Index:
                 raise NotTheRecordError("it names no shape")
             self._shapes[number] = found[0]
         return self._shapes[number]
-
-    def _refuse(self, stream: str, segment: str, offset: int, error: Exception) -> None:
-        refused = Refused(stream, segment, offset, str(error))
-        self.refused.append(refused)
-        _log.error("index_row_refused", **refused._asdict())
 
 
 def open_index(state: Path) -> Index | None:

@@ -1,8 +1,10 @@
 """What the index keeps of a record: everything in a row can be made again from the record it points to.
 
-Values that differ from record to record (ids, subjects, addresses) are kept as 64 bits of their hash. Those that many
-records share (type, reason, route, roles, ...) are kept together, as the record's shape: there are few of them.
-A collision costs a look at a record that is then not shown.
+Records of one segment that follow each other make a *chunk*, CHUNK of them at most. Values that differ from record to
+record (ids, subjects, addresses) are kept as 40 bits of their hash, with the number of the chunk in front. So the rows
+of a chunk lie beside each other in every index, and to add some touches few pages however large the index has become;
+whoever looks for a value looks once in each chunk. Values that many records share (type, reason, route, roles, ...) are
+kept together, as the record's *shape*: there are few of them. A collision costs a look at a record that is not shown.
 """
 
 from collections.abc import Mapping
@@ -14,8 +16,13 @@ import msgspec
 
 from authz.audit.record import microseconds
 
+CHUNK: Final = 16_384
+
 STREAM_BITS: Final = 11
 """Of a position: streams of one node are told apart by so many bits."""
+
+SHAPE_BITS: Final = 20
+VALUE_BYTES: Final = 5
 
 OTHER: Final = 0
 """The shape of records whose own is too large, or one too many: each of them is looked at."""
@@ -33,17 +40,19 @@ _decode: Final = msgspec.json.Decoder(list[Any]).decode
 
 
 class Row(NamedTuple):
-    """The columns of a record, in the order of the table, but for the segment and the shape's number.
+    """A record in the index: the columns of the table, in their order.
 
-    `pos` orders all events: by time, then by stream. `params`: the hashes of route parameters, 8 bytes each.
+    `pos` orders all events: by time, then by stream. `params`: the hashes of route parameters, VALUE_BYTES each.
     """
 
     pos: int
+    chunk: int
     seq: int
     offset: int
     length: int
     digest: bytes
-    id: int
+    shape: int
+    id: int | None
     subject: int | None
     session_id: int | None
     request_id: int | None
@@ -56,20 +65,24 @@ def position(ts: str, stream: int) -> int:
     return microseconds(ts) << STREAM_BITS | stream
 
 
-def row_of(fields: Mapping[str, Any], stream: int, offset: int, line: bytes, sha256: bytes) -> Row:
-    """The row of a record. Raises ValueError when its time is none."""
+def row_of(fields: Mapping[str, Any], pos: int, chunk: int, shape: int, offset: int, line: bytes, sha256: bytes) -> Row:
+    """The row of a record."""
+    get, front = fields.get, chunk << 8 * VALUE_BYTES
+    params = get("params")
     return Row(
-        position(fields["ts"], stream),
+        pos,
+        chunk,
         fields["seq"],
         offset,
         len(line),
         bytes.fromhex(sha256[: 2 * DIGEST_BYTES].decode()),
-        id_key(fields.get("id")) or 0,
-        value_key(fields.get("subject")),
-        value_key(fields.get("session_id")),
-        id_key(fields.get("request_id")),
-        value_key(fields.get("ip")),
-        _params(fields.get("params")),
+        shape_key(chunk, shape),
+        _key(front, get("id")),
+        _key(front, get("subject")),
+        _key(front, get("session_id")),
+        _key(front, get("request_id")),
+        _key(front, get("ip")),
+        _params(params) if params.__class__ is dict else None,
     )
 
 
@@ -80,50 +93,41 @@ def shape_of(fields: Mapping[str, Any]) -> bytes | None:
 
 
 def shape_fields(shape: bytes) -> dict[str, Any]:
-    """A shape as a record that has no more than that. Raises msgspec.MsgspecError."""
+    """A shape as a record that has no more than that. Raises msgspec.MsgspecError, ValueError."""
     return dict(zip(SHAPE_FIELDS, _decode(shape), strict=True))
 
 
-def value_key(value: object) -> int | None:
-    """What is kept of a value; None of what is no text, which no search finds."""
-    return _hashed(value) if isinstance(value, str) else None
+def shape_key(chunk: int, shape: int) -> int:
+    """What is kept of a shape in a chunk."""
+    return chunk << SHAPE_BITS | shape
 
 
-def id_key(value: object) -> int | None:
-    """The same for ids: the first half of a UUID as it is, so that those that sort by time lie beside each other."""
-    if not isinstance(value, str):
-        return None
-    if len(value) == 36 and value[8:24:5] == "----":
-        try:
-            return _signed(int(value[:8] + value[9:13] + value[14:18], 16))
-        except ValueError:
-            pass
-    return _signed(int.from_bytes(blake2b(value.encode(), digest_size=8).digest()))
+def value_key(chunk: int, text: str) -> int:
+    """What is kept of a value in a chunk."""
+    return _hashed(text) | chunk << 8 * VALUE_BYTES
 
 
-def param_key(name: str, value: object) -> int | None:
-    """What is kept of a route parameter."""
-    return _hashed(f"{name}\0{value}") if isinstance(value, str) else None
+def param_text(name: str, value: str) -> str:
+    """A route parameter as the value that is hashed."""
+    return f"{name}\0{value}"
 
 
-def _params(params: object) -> bytes | None:
-    if not isinstance(params, dict) or not params:
-        return None
-    keys = (param_key(name, value) for name, value in params.items())
-    return b"".join(key.to_bytes(8, signed=True) for key in keys if key is not None)
+def param_keys(chunk: int, params: bytes | None) -> set[int]:
+    """What is kept of the route parameters in a row."""
+    data, front = params or b"", chunk << 8 * VALUE_BYTES
+    return {int.from_bytes(data[at : at + VALUE_BYTES]) | front for at in range(0, len(data), VALUE_BYTES)}
 
 
-def param_keys(params: bytes | None) -> list[int]:
-    """The hashes in a row's `params`."""
-    data = params or b""
-    return [int.from_bytes(data[start : start + 8], signed=True) for start in range(0, len(data), 8)]
+def _key(front: int, value: object) -> int | None:
+    """None of what is no text, which no search finds."""
+    return _hashed(value) | front if isinstance(value, str) else None
+
+
+def _params(params: Mapping[str, Any]) -> bytes:
+    keys = (_hashed(param_text(name, value)) for name, value in params.items() if isinstance(value, str))
+    return b"".join(key.to_bytes(VALUE_BYTES) for key in keys)
 
 
 @lru_cache(16_384)
 def _hashed(text: str) -> int:
-    return _signed(int.from_bytes(blake2b(text.encode(), digest_size=8).digest()))
-
-
-def _signed(number: int) -> int:
-    """As SQLite keeps integers."""
-    return number - (1 << 64) if number >> 63 else number
+    return int.from_bytes(blake2b(text.encode(), digest_size=VALUE_BYTES).digest())

@@ -19,20 +19,19 @@ CREATE TABLE streams (
     -- The place after the last record taken, where that record begins, and its hash.
     segment TEXT NOT NULL, offset INTEGER NOT NULL, seq INTEGER NOT NULL, last INTEGER, sha256 BLOB
 ) STRICT;
-CREATE TABLE segments (
-    number INTEGER PRIMARY KEY, stream INTEGER NOT NULL, name TEXT NOT NULL,
-    first INTEGER NOT NULL, last INTEGER NOT NULL, UNIQUE (stream, name)
+CREATE TABLE chunks (
+    number INTEGER PRIMARY KEY, stream INTEGER NOT NULL, segment TEXT NOT NULL,
+    first INTEGER NOT NULL, last INTEGER NOT NULL, events INTEGER NOT NULL, shapes BLOB NOT NULL
 ) STRICT;
 CREATE TABLE shapes (number INTEGER PRIMARY KEY, fields BLOB NOT NULL UNIQUE) STRICT;
 CREATE TABLE events (
-    pos INTEGER PRIMARY KEY, segment INTEGER NOT NULL, seq INTEGER NOT NULL,
-    offset INTEGER NOT NULL, length INTEGER NOT NULL, digest BLOB NOT NULL,
-    id INTEGER NOT NULL, shape INTEGER NOT NULL,
-    subject INTEGER, session_id INTEGER, request_id INTEGER, ip INTEGER, params BLOB
+    pos INTEGER PRIMARY KEY, chunk INTEGER NOT NULL, seq INTEGER NOT NULL,
+    offset INTEGER NOT NULL, length INTEGER NOT NULL, digest BLOB NOT NULL, shape INTEGER NOT NULL,
+    id INTEGER, subject INTEGER, session_id INTEGER, request_id INTEGER, ip INTEGER, params BLOB
 ) STRICT;
 CREATE TABLE params (value INTEGER NOT NULL, pos INTEGER NOT NULL, PRIMARY KEY (value, pos)) STRICT, WITHOUT ROWID;
-CREATE INDEX by_id ON events (id);
 CREATE INDEX by_shape ON events (shape);
+CREATE INDEX by_id ON events (id);
 CREATE INDEX by_subject ON events (subject) WHERE subject IS NOT NULL;
 CREATE INDEX by_session_id ON events (session_id) WHERE session_id IS NOT NULL;
 CREATE INDEX by_request_id ON events (request_id) WHERE request_id IS NOT NULL;

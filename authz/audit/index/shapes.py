@@ -6,6 +6,8 @@ Shapes are only ever added, so that an answer stays right; it is asked again onl
 import sqlite3
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import reduce
+from operator import and_
 from threading import Lock
 from typing import Final
 
@@ -18,6 +20,12 @@ from authz.audit.index.schema import build_of
 REMEMBERED: Final = 128
 """Conditions whose shapes are kept in memory."""
 
+
+def shape_set(shapes: int) -> bytes:
+    """A set of shapes, one bit for each, as it is kept of a chunk."""
+    return shapes.to_bytes(-(-shapes.bit_length() // 8), "little")
+
+
 _Key = tuple[int, str, tuple[str, ...]]
 
 
@@ -25,21 +33,21 @@ class PassingShapes:
     """For the searches of a process, in any thread, in any index: each has a number of its own."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[_Key, tuple[int, frozenset[int]]] = OrderedDict()
+        self._known: OrderedDict[_Key, tuple[int, int]] = OrderedDict()
         self._lock = Lock()
 
-    def of(self, database: sqlite3.Connection, tests: Sequence[Test]) -> list[int]:
-        """The numbers of the shapes of records that pass all of these tests, and of those that may."""
-        found = [self._of_one(database, build_of(database), test) for test in tests]
-        return [OTHER, *sorted(frozenset.intersection(*found))]
+    def of(self, database: sqlite3.Connection, tests: Sequence[Test]) -> int:
+        """The shapes of records that pass all of these tests, and of those that may: one bit for each."""
+        build = build_of(database)
+        return reduce(and_, (self._of_one(database, build, test) for test in tests)) | 1 << OTHER
 
-    def _of_one(self, database: sqlite3.Connection, build: int, test: Test) -> frozenset[int]:
+    def _of_one(self, database: sqlite3.Connection, build: int, test: Test) -> int:
         key = (build, test.name, test.values)
         with self._lock:
-            upto, passing = self._known.get(key, (0, frozenset()))
+            upto, passing = self._known.get(key, (0, 0))
         rows = database.execute("SELECT number, fields FROM shapes WHERE number > ?", (upto,)).fetchall()
         if rows:
-            passing |= {number for number, shape in rows if _may_pass(test, shape)}
+            passing |= sum(1 << number for number, shape in rows if _may_pass(test, shape))
             upto = max(number for number, _ in rows)
         with self._lock:
             self._known[key] = upto, passing

@@ -9,8 +9,9 @@ from typing import Final, Literal
 import structlog
 
 from authz.audit.index.places import places_fit, read_places
-from authz.audit.index.row import OTHER, STREAM_BITS, Row, param_keys, row_of, shape_of
+from authz.audit.index.row import CHUNK, OTHER, STREAM_BITS, param_keys, position, row_of, shape_of
 from authz.audit.index.schema import index_path, open_to_write, remove
+from authz.audit.index.shapes import shape_set
 from authz.audit.trail import Batch, Place, Record
 from authz.core import AuthzError
 
@@ -26,6 +27,17 @@ class IndexFullError(AuthzError):
     code = "audit_index_full"
 
 
+class _Chunk:
+    """The chunk of a stream that is being filled."""
+
+    def __init__(self, number: int, segment: str, events: int = 0, last: int = -1, shapes: int = 0) -> None:
+        self.number = number
+        self.segment = segment
+        self.events = events
+        self.last = last
+        self.shapes = shapes
+
+
 class IndexWriter:
     """Keeps the index of one state directory. For one thread; see `Consumer` for what its methods promise."""
 
@@ -38,8 +50,8 @@ class IndexWriter:
         self._database: sqlite3.Connection | None = None
         self._unsound = False
         self._streams: dict[str, int] = {}
-        self._segments: dict[tuple[int, str], int] = {}
         self._shapes: dict[bytes, int] = {}
+        self._chunks: dict[int, _Chunk] = {}
         self._newest: dict[int, int] = {}
 
     def open(self) -> Mapping[str, Place]:
@@ -50,9 +62,13 @@ class IndexWriter:
         self._unsound = False
         self._database = database = open_to_write(self._path)
         self._streams = dict(database.execute("SELECT name, number FROM streams"))
-        self._segments = {(s, name): n for n, s, name in database.execute("SELECT number, stream, name FROM segments")}
         self._shapes = dict(database.execute("SELECT fields, number FROM shapes"))
-        self._newest = dict(database.execute("SELECT stream, max(last) FROM segments GROUP BY stream"))
+        self._newest = dict(database.execute("SELECT stream, max(last) FROM chunks GROUP BY stream"))
+        newest = "SELECT stream, max(number), segment, events, last, shapes FROM chunks GROUP BY stream"
+        self._chunks = {
+            stream: _Chunk(number, segment, events, last, int.from_bytes(shapes, "little"))
+            for stream, number, segment, events, last, shapes in database.execute(newest)
+        }
         return {name: taken.place for name, taken in read_places(database).items()}
 
     def take(self, batch: Batch) -> None:
@@ -62,10 +78,14 @@ class IndexWriter:
     def kept(self, stream: str, segments: Sequence[str]) -> None:
         """Remove the rows of segments that were pruned."""
         number = self._streams.get(stream)
-        gone = [key for key in self._segments if key[0] == number and key[1] not in segments]
-        for key in sorted(gone):
-            self._transact(partial(_remove_rows, self._segments[key]))
-            del self._segments[key]
+        if number is None or not segments:
+            return
+        query = "SELECT number FROM chunks WHERE stream = ? AND segment < ? ORDER BY number"
+        for (chunk,) in self._opened().execute(query, (number, segments[0])).fetchall():
+            self._transact(partial(_remove_rows, chunk))
+        newest = self._chunks.get(number)
+        if newest is not None and newest.segment < segments[0]:
+            del self._chunks[number]
 
     def close(self) -> None:
         """Let go of the file."""
@@ -75,13 +95,12 @@ class IndexWriter:
 
     def _take(self, batch: Batch, database: sqlite3.Connection) -> None:
         stream = self._stream(database, batch.stream)
-        rows = list(self._rows(stream, batch))
-        if rows:
-            segment = self._segment(database, stream, batch.segment, [row for row, _ in rows])
-            shaped = ((row, self._shape(database, shape_of(record.fields))) for row, record in rows)
-            database.executemany(_INSERT, ((r[0], segment, *r[1:6], shape, *r[6:]) for r, shape in shaped))
-            keys = ((key, row.pos) for row, _ in rows for key in set(param_keys(row.params)))
-            database.executemany("INSERT INTO params VALUES (?, ?)", keys)
+        found = list(self._timed(stream, batch))
+        while found:
+            chunk = self._chunk(database, stream, batch.segment, found[0][0])
+            room = CHUNK - chunk.events
+            self._fill(database, chunk, found[:room])
+            found = found[room:]
         after, last = batch.after, batch.records[-1] if batch.records else None
         kept = (last.offset, bytes.fromhex(last.sha256.decode())) if last else (None, None)
         database.execute(
@@ -89,19 +108,40 @@ class IndexWriter:
             (after.segment, after.offset, after.seq, *kept, stream),
         )
 
-    def _rows(self, stream: int, batch: Batch) -> Iterator[tuple[Row, Record]]:
-        """All but those that no writer of ours made, which verification names: without a time later than the last."""
+    def _fill(self, database: sqlite3.Connection, chunk: _Chunk, found: Sequence[tuple[int, Record]]) -> None:
+        shapes = [self._shape(database, shape_of(record.fields)) for _, record in found]
+        rows = [
+            row_of(each.fields, pos, chunk.number, shape, each.offset, each.line, each.sha256)
+            for (pos, each), shape in zip(found, shapes, strict=True)
+        ]
+        database.executemany(_INSERT, rows)
+        keys = [(key, row.pos) for row in rows if row.params for key in param_keys(chunk.number, row.params)]
+        database.executemany("INSERT INTO params VALUES (?, ?)", keys)
+        for shape in set(shapes):
+            chunk.shapes |= 1 << shape
+        chunk.events += len(rows)
+        chunk.last = rows[-1].pos
+        database.execute(
+            "UPDATE chunks SET last = ?, events = ?, shapes = ? WHERE number = ?",
+            (chunk.last, chunk.events, shape_set(chunk.shapes), chunk.number),
+        )
+
+    def _timed(self, stream: int, batch: Batch) -> Iterator[tuple[int, Record]]:
+        """With their positions, all but those that no writer of ours made: without a time later than the last one's.
+
+        Verification names them.
+        """
         newest = self._newest.get(stream, -1)
         for record in batch.records:
             try:
-                row = row_of(record.fields, stream, record.offset, record.line, record.sha256)
+                pos = position(record.fields["ts"], stream)
             except (ValueError, OverflowError):
-                row = None
-            if row is None or row.pos <= newest:
+                pos = -1
+            if pos <= newest:
                 _log.error("index_left_out", stream=batch.stream, seq=record.seq, why="its time is not after the last")
                 continue
-            newest = row.pos
-            yield row, record
+            newest = pos
+            yield pos, record
         self._newest[stream] = newest
 
     def _stream(self, database: sqlite3.Connection, name: str) -> int:
@@ -113,16 +153,14 @@ class IndexWriter:
             self._streams[name] = number
         return self._streams[name]
 
-    def _segment(self, database: sqlite3.Connection, stream: int, name: str, rows: Sequence[Row]) -> int:
-        last = max(row.pos for row in rows)
-        number = self._segments.get((stream, name))
-        if number is None:
-            values = (stream, name, min(row.pos for row in rows), last)
-            done = database.execute("INSERT INTO segments (stream, name, first, last) VALUES (?, ?, ?, ?)", values)
-            self._segments[stream, name] = number = done.lastrowid or 0
-        else:
-            database.execute("UPDATE segments SET last = max(last, ?) WHERE number = ?", (last, number))
-        return number
+    def _chunk(self, database: sqlite3.Connection, stream: int, segment: str, first: int) -> _Chunk:
+        """The one to fill; another one when it is full, or of another segment."""
+        chunk = self._chunks.get(stream)
+        if chunk is None or chunk.segment != segment or chunk.events >= CHUNK:
+            values = (stream, segment, first, first)
+            insert = "INSERT INTO chunks (stream, segment, first, last, events, shapes) VALUES (?, ?, ?, ?, 0, x'')"
+            self._chunks[stream] = chunk = _Chunk(database.execute(insert, values).lastrowid or 0, segment)
+        return chunk
 
     def _shape(self, database: sqlite3.Connection, shape: bytes | None) -> int:
         if shape is None:
@@ -138,9 +176,7 @@ class IndexWriter:
 
     def _transact(self, work: Callable[[sqlite3.Connection], None]) -> None:
         """After an error the caches may know more than the file: the trail closes this and opens it again."""
-        database = self._database
-        if database is None:
-            raise sqlite3.ProgrammingError("the index is not open")
+        database = self._opened()
         try:
             database.execute("BEGIN IMMEDIATE")
             work(database)
@@ -148,6 +184,11 @@ class IndexWriter:
         except sqlite3.DatabaseError as error:
             self._unsound = type(error) is not sqlite3.OperationalError
             raise
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._database is None:
+            raise sqlite3.ProgrammingError("the index is not open")
+        return self._database
 
     def _fits(self) -> bool:
         """Whether what was taken last is what lies in the ledger, so that what comes next goes on from it."""
@@ -167,13 +208,12 @@ class IndexWriter:
             database.close()
 
 
-def _remove_rows(segment: int, database: sqlite3.Connection) -> None:
-    """Remove the rows of one segment, and then the segment."""
-    range_of = (
-        "pos BETWEEN (SELECT first FROM segments WHERE number = :s) AND (SELECT last FROM segments WHERE number = :s)"
-    )
-    found = database.execute(f"SELECT pos, params FROM events WHERE {range_of} AND segment = :s", {"s": segment})  # noqa: S608
-    keys = [(key, pos) for pos, params in found for key in param_keys(params)]
+def _remove_rows(chunk: int, database: sqlite3.Connection) -> None:
+    """Remove the rows of one chunk, and then the chunk."""
+    first, last = database.execute("SELECT first, last FROM chunks WHERE number = ?", (chunk,)).fetchone()
+    values = (first, last, chunk)
+    found = database.execute("SELECT pos, params FROM events WHERE pos BETWEEN ? AND ? AND chunk = ?", values)
+    keys = [(key, pos) for pos, params in found for key in param_keys(chunk, params)]
     database.executemany("DELETE FROM params WHERE value = ? AND pos = ?", keys)
-    database.execute(f"DELETE FROM events WHERE {range_of} AND segment = :s", {"s": segment})  # noqa: S608
-    database.execute("DELETE FROM segments WHERE number = ?", (segment,))
+    database.execute("DELETE FROM events WHERE pos BETWEEN ? AND ? AND chunk = ?", values)
+    database.execute("DELETE FROM chunks WHERE number = ?", (chunk,))
