@@ -15,6 +15,9 @@ from authz import __version__, audit, bundle, identity, log
 from authz.anchoring import check_outward
 from authz.config import Settings
 from authz.core import (
+    AUTHZEN_PATHS,
+    METADATA,
+    SEARCH_PATHS,
     AccessRequest,
     Action,
     AuditUnavailableError,
@@ -141,7 +144,12 @@ class Pdp:
     ) -> "Pdp":
         clock = SystemClock()
         privacy = await asyncio.to_thread(Privacy, settings.audit, state)
-        meter = DecisionMeter(dict.fromkeys(("/access/v1/evaluation", "/v1/events", *PLUGINS), ("POST",)))
+        meter = DecisionMeter(
+            {
+                METADATA: ("GET",),
+                **dict.fromkeys((*AUTHZEN_PATHS, *SEARCH_PATHS.values(), "/v1/events", *PLUGINS), ("POST",)),
+            }
+        )
         meter.bind(policy.catalogue, policy.revision)
         verifier = identity.Verifier(_issuers(settings, state), privacy.pseudonyms, clock, state / "jwks")
         stream = await asyncio.to_thread(audit.newest_successor, state / "audit", _STREAM)

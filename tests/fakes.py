@@ -8,6 +8,7 @@ from itertools import count
 from authz.core import (
     AccessRequest,
     BearerToken,
+    Candidates,
     Catalogue,
     Decision,
     DecisionPoint,
@@ -17,6 +18,7 @@ from authz.core import (
     RouteTable,
     Subject,
     TokenRefusal,
+    offered,
 )
 
 NOW = 1_700_000_000.75
@@ -62,6 +64,8 @@ class FakePolicy:
         self.revision = revision
         self.routes = RouteTable(catalogue.route_table())
         self.asked: list[bytes] = []
+        self.found: Candidates | None = None
+        self.searched: list[bytes] = []
 
     async def evaluate(self, check: bytes) -> PolicyDecision:
         self.asked.append(check)
@@ -72,6 +76,14 @@ class FakePolicy:
 
     async def explain(self, check: bytes) -> Explanation | None:
         return None
+
+    @property
+    def searches(self) -> frozenset[str]:
+        return offered(self.found) if self.found is not None else frozenset()
+
+    async def candidates(self, check: bytes) -> Candidates | None:
+        self.searched.append(check)
+        return self.found
 
 
 class FakePolicies:

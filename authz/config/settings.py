@@ -218,6 +218,10 @@ class RequestSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
     body_bytes: Annotated[int, Meta(ge=1024, description="Largest request body.")] = 64 * 1024
     header_bytes: Annotated[int, Meta(ge=8190, description="Largest request line or header field.")] = 65_536
+    search_candidates: Annotated[
+        int, Meta(ge=1, le=10_000, description="Most candidates that one search decides on; more are on the next page.")
+    ] = 1000
+    batch_items: Annotated[int, Meta(ge=1, le=10_000, description="Most evaluations in one AuthZEN request.")] = 500
 
 
 class ReportingSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -229,6 +233,22 @@ class ReportingSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only
     remembered_ids: Annotated[
         int, Meta(ge=1024, description="How many IDs are remembered for that, at about 100 bytes each.")
     ] = 500_000
+
+
+class AuthzenSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[authzen]`: what the metadata document says, and pages of searches (docs/authzen.md)."""
+
+    identifier: Annotated[
+        str | None,
+        Meta(description="The PDP's identifier, an https URL without query or fragment; unset = no metadata document."),
+    ] = None
+    metadata_key: Annotated[
+        str | None, Meta(description="PEM file of a private key that signs the metadata too; unset = unsigned.")
+    ] = None
+    page_key: Annotated[
+        str | None,
+        Meta(description="File with 32 bytes or more, the same on all replicas; unset = pages end with the process."),
+    ] = None
 
 
 class LogSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -265,6 +285,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     audit: Annotated[AuditSettings, Meta(description="The ledger.")] = AuditSettings()
     admin: Annotated[AdminSettings, Meta(description="The admin listener.")] = AdminSettings()
     metrics: Annotated[MetricsSettings, Meta(description="Metrics.")] = MetricsSettings()
+    authzen: Annotated[AuthzenSettings, Meta(description="AuthZEN metadata and search.")] = AuthzenSettings()
     limits: Annotated[RequestSettings, Meta(description="Request sizes.")] = RequestSettings()
     reporting: Annotated[ReportingSettings, Meta(description="Reported events.")] = ReportingSettings()
     log: Annotated[LogSettings, Meta(description="Operational logs.")] = LogSettings()

@@ -11,6 +11,14 @@ from authz.core.errors import BadRequestError
 from authz.core.model import Action, Decision, Entity
 from authz.core.reasons import Kind
 
+EVALUATION = "/access/v1/evaluation"
+EVALUATIONS = "/access/v1/evaluations"
+AUTHZEN_PATHS = (EVALUATION, EVALUATIONS)
+"""The default paths of section 10.1."""
+
+METADATA = "/.well-known/authzen-configuration"
+"""Where the metadata document is, for an identifier without a path (section 9.2.1)."""
+
 
 class _Entity(Struct):
     type: str

@@ -46,6 +46,22 @@ class Catalogue(Struct, frozen=True):
         return tuple(Route(**{name: getattr(row, name) for name in row.__struct_fields__}) for row in self.routes)
 
 
+class Candidate(Struct, frozen=True):
+    """A subject or resource that a search may find; `name` in place of both for an action."""
+
+    type: str = ""
+    id: str = ""
+    name: str = ""
+
+
+class Candidates(Struct, frozen=True):
+    """What searches choose from. A key that is not there: the policy offers no search of that kind."""
+
+    subjects: tuple[Candidate, ...] | None = None
+    resources: tuple[Candidate, ...] | None = None
+    actions: tuple[Candidate, ...] | None = None
+
+
 class ContractBreach(Exception):  # noqa: N818 - read as data at once, never shown to a caller as an error
     """The policy's answer is outside the contract. The text says where; it holds no input."""
 
@@ -120,6 +136,10 @@ class _Explained(Struct):
     result: Explanation
 
 
+class _Proposed(Struct):
+    result: Candidates
+
+
 class _Catalogued(Struct):
     result: Catalogue
 
@@ -127,6 +147,7 @@ class _Catalogued(Struct):
 _decode_one = msgspec.json.Decoder(tuple[_One, ...]).decode
 _decode_many = msgspec.json.Decoder(tuple[_Many, ...]).decode
 _decode_explained = msgspec.json.Decoder(tuple[_Explained, ...]).decode
+_decode_proposed = msgspec.json.Decoder(tuple[_Proposed, ...]).decode
 _decode_catalogued = msgspec.json.Decoder(tuple[_Catalogued, ...]).decode
 
 UNDEFINED = PolicyDecision(allow=False, reason="policy_undefined", scopes=())
@@ -174,6 +195,20 @@ def read_explanation(result_set: bytes) -> Explanation | None:
     """The explanation in an engine's result set; None when there is none that can be read."""
     try:
         results = _decode_explained(result_set)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    return results[0].result if len(results) == 1 else None
+
+
+def offered(candidates: Candidates) -> frozenset[str]:
+    """The kinds of search for which there are candidates: `subjects`, `resources`, `actions`."""
+    return frozenset(name for name in candidates.__struct_fields__ if getattr(candidates, name) is not None)
+
+
+def read_candidates(result_set: bytes) -> Candidates | None:
+    """The candidates in an engine's result set; None when there are none that can be read."""
+    try:
+        results = _decode_proposed(result_set)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     return results[0].result if len(results) == 1 else None
@@ -256,6 +291,8 @@ __all__ = [
     "SUPERSEDED",
     "UNAVAILABLE",
     "UNDEFINED",
+    "Candidate",
+    "Candidates",
     "Catalogue",
     "CatalogueRoute",
     "ContractBreach",
@@ -264,6 +301,8 @@ __all__ = [
     "batch_document",
     "check_document",
     "nesting_within",
+    "offered",
+    "read_candidates",
     "read_catalogue",
     "read_decision",
     "read_decisions",

@@ -78,17 +78,22 @@ class DecisionPoint(Struct, frozen=True, kw_only=True):
         return decision
 
     async def decide_all(
-        self, asked: Sequence[Asked], *, until: Until | None = None, since: float | None = None
+        self,
+        asked: Sequence[Asked],
+        *,
+        until: Until | None = None,
+        since: float | None = None,
+        policy: Policy | None = None,
     ) -> Batch:
         """Answer many questions as one: one revision, one evaluation, one commit to the ledger, one count.
 
         Each is answered as `decide` would, on its own: no item sees another's answer or error. When this returns, all
         the answers are recorded or all of them are "could not decide". A question that cannot be read is answered by
-        its BadRequestError, and not recorded.
+        its BadRequestError, and not recorded. `policy`: the one in force, unless the caller began with another.
         """
         started = self.clock.elapsed() if since is None else since
         # 1. One policy revision answers all of it.
-        policy, batch = self.policies.active, self.new_id()
+        policy, batch = policy or self.policies.active, self.new_id()
         # 2-4. Who, where, and what the host itself refuses, of each; what they share is done once.
         common = Common(self._identify, self.fields)
         questions = [await self._question(n, each, common, policy, started) for n, each in enumerate(asked)]
@@ -110,6 +115,11 @@ class DecisionPoint(Struct, frozen=True, kw_only=True):
         counted = [(question.request, decision) for question, decision in decided_of(questions, answers)]
         self.meter.decided_all(counted, self.clock.elapsed() - started)
         return Batch(batch, answers)
+
+    async def input_of(self, request: AccessRequest, policy: Policy) -> bytes:
+        """The input document of a question that is not decided. Raises BadRequestError."""
+        subject, _ = await self._identify(request)
+        return self._check(request, subject_document(subject), locate(request, subject, policy.routes))
 
     async def _question(
         self, position: int, asked: Asked, common: Common, policy: Policy, started: float

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from authz.core.contract import Catalogue
+from authz.core.contract import Candidates, Catalogue
 from authz.core.events import Event
 from authz.core.model import AccessRequest, BearerToken, Decision, Explanation, PolicyDecision, Subject, TokenRefusal
 from authz.core.routes import RouteTable
@@ -87,6 +87,15 @@ class Policy(Protocol):
         Nobody gets a neighbour's answer or error: an answer of the wrong length is thrown away whole, and a batch
         that errors is evaluated item by item.
         """
+        ...
+
+    @property
+    def searches(self) -> frozenset[str]:
+        """The searches that it offers: the keys of `data.authz.candidates`."""
+        ...
+
+    async def candidates(self, check: bytes) -> Candidates | None:
+        """`data.authz.candidates` of a search's own input; None when the policy has none or it fails."""
         ...
 
     async def explain(self, check: bytes) -> Explanation | None:

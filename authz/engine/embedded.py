@@ -7,12 +7,15 @@ from itertools import islice
 from authz.core import (
     ERROR,
     AuthzError,
+    Candidates,
     Catalogue,
     ContractBreach,
     Explanation,
     PolicyDecision,
     RouteTable,
     batch_document,
+    offered,
+    read_candidates,
     read_catalogue,
     read_decision,
     read_decisions,
@@ -54,6 +57,8 @@ class EmbeddedPolicy:
         self._decision = module.entrypoints["authz/decision"]
         self._decisions = module.entrypoints.get("authz/decisions")
         self._explain = module.entrypoints.get("authz/explain")
+        self._candidates = module.entrypoints.get("authz/candidates")
+        self._searches = _searches(module, self._candidates)
 
     @classmethod
     def load(
@@ -96,6 +101,11 @@ class EmbeddedPolicy:
         return self._routes
 
     @property
+    def searches(self) -> frozenset[str]:
+        """See core.Policy."""
+        return self._searches
+
+    @property
     def prepared(self) -> bool:
         """Whether evaluations take the prepared call."""
         return self._module.kind == "prepared"
@@ -117,6 +127,11 @@ class EmbeddedPolicy:
                 await asyncio.sleep(0)
             decisions += self._evaluate_together(chunk) or await self._evaluate_each(chunk)
         return decisions
+
+    async def candidates(self, check: bytes) -> Candidates | None:
+        """See core.Policy."""
+        answer = self._ask(self._candidates, check)
+        return None if answer is None else read_candidates(answer)
 
     async def explain(self, check: bytes) -> Explanation | None:
         """See core.Policy."""
@@ -165,6 +180,16 @@ def _catalogue(module: Module) -> Catalogue:
     if missing:
         raise PolicyRefusedError(f"it has no entrypoint {' and no '.join(missing)}")
     return read_catalogue(module.inspect(module.entrypoints["authz/catalogue"]))
+
+
+def _searches(module: Module, entrypoint: int | None) -> frozenset[str]:
+    """The searches that a module offers: each key of its candidates is there for an empty input too."""
+    if entrypoint is None:
+        return frozenset()
+    found = read_candidates(module.inspect(entrypoint))
+    if found is None:
+        raise PolicyRefusedError("data.authz.candidates is not as the contract has it")
+    return offered(found)
 
 
 def _chunks(checks: Sequence[bytes]) -> Iterator[list[bytes]]:

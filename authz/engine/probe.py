@@ -9,6 +9,7 @@ from opapywasm import UNDEFINED, OpaWasmError, OpaWasmPolicy, PolicyConfig
 from authz.core import (
     POLICY_ALLOWS,
     POLICY_DENIES,
+    Candidates,
     Catalogue,
     CatalogueRoute,
     ContractBreach,
@@ -64,6 +65,7 @@ class _Probe:
                 self._decision(document, reasons)
         self._decisions(inputs[:2])
         self._ask("explain", {}, Explanation, "an empty input", optional=True)
+        self._ask("candidates", {}, Candidates, "an empty input", optional=True)
         return catalogue, list(dict.fromkeys(self._breaches))
 
     def _catalogue(self) -> Catalogue | None:

@@ -3,7 +3,7 @@
 from authz.gateways import apisix, apisix_opa, caddy, envoy, envoy_grpc, haproxy, ingress_nginx, kong, nginx, traefik
 from authz.gateways.plugins import Plugin
 from authz.gateways.replies import printable, problem, refusal, write, write_observed
-from authz.gateways.wire import Dialect, Headers, Reply, RequestHead, bearer_token, provenance
+from authz.gateways.wire import Dialect, Headers, Provenance, Reply, RequestHead, bearer_token, provenance
 
 _SPOKEN = (envoy, nginx, ingress_nginx, traefik, caddy, haproxy, apisix)
 
@@ -31,6 +31,7 @@ __all__ = [
     "Dialect",
     "Headers",
     "Plugin",
+    "Provenance",
     "Reply",
     "RequestHead",
     "bearer_token",

@@ -1,16 +1,36 @@
 """What both listeners do alike: read a body within its bounds, turn errors into replies, replies into responses."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import structlog
 from aiohttp import web
+from msgspec import Struct
 
-from authz.core import REFUSALS, AuthzError, BadRequestError, TooLargeError
+from authz.core import REFUSALS, AccessRequest, AuthzError, BadRequestError, Decision, TooLargeError
 from authz.gateways import Reply, RequestHead, refusal
+from authz.http.errors import MethodNotSupportedError
 from authz.http.written import WrittenResponse
 
 _BODY_SECONDS = 10.0
+
+
+class Answer(Struct, frozen=True):
+    """A reply, and the decision in it, if it came to exactly one."""
+
+    reply: Reply
+    decision: Decision | None = None
+    asked: AccessRequest | None = None
+
+
+Route = Callable[[RequestHead, web.BaseRequest], Awaitable[Answer]]
+"""What answers at one path, by any method."""
+
+
+def only_post(head: RequestHead) -> None:
+    """Raises MethodNotSupportedError for any other method."""
+    if head.method != "POST":
+        raise MethodNotSupportedError(f"{head.method} is not supported here; use POST")
 
 
 def refused(head: RequestHead, error: Exception, count: Callable[[str], None]) -> Reply:
@@ -52,10 +72,10 @@ async def read_body(request: web.BaseRequest) -> bytes:
 def response(reply: Reply, head: RequestHead) -> WrittenResponse:
     """The reply with what every reply carries."""
     headers = reply.headers
-    headers["Cache-Control"] = "no-store"
+    headers.setdefault("Cache-Control", "no-store")
     headers["Server"] = "authz"
     request_id = head.headers.getall("X-Request-ID", [])
-    if request_id and request_id[0].isascii():
+    if request_id:
         headers["X-Request-ID"] = request_id[0]
     return WrittenResponse(reply)
 

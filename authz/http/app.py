@@ -10,8 +10,9 @@ from authz.core import ConfigurationError
 from authz.http.addresses import listen
 from authz.http.admin import AdminListener
 from authz.http.callers import DEV_CALLERS, Callers
+from authz.http.configured import authzen
 from authz.http.decisions import DecisionListener
-from authz.http.events import EventsRoute
+from authz.http.events import EVENTS, EventsRoute
 from authz.http.request_log import RequestLog
 from authz.http.server import Handler, Server
 from authz.pdp import Pdp
@@ -39,8 +40,10 @@ async def serve(pdp: Pdp) -> Listeners:
     """
     settings = pdp.settings
     callers = Callers(settings.callers or (DEV_CALLERS if settings.dev else ()))
+    standard = await authzen(pdp, callers)
+    routes = {**standard.routes, EVENTS: EventsRoute(pdp.reporter, callers).answer}
     log = RequestLog(settings.log.allows_one_in)
-    listener = DecisionListener(pdp.decisions, callers, pdp.meter, log, EventsRoute(pdp.reporter, callers))
+    listener = DecisionListener(pdp.decisions, callers, pdp.meter, log, routes, standard.aliases)
     decision_runner = await _runner(pdp, listener.handle, pdp.meter.unparsed)
     admin_runner = await _runner(pdp, AdminListener(pdp).handle, lambda: pdp.meter.refused("unparsed"))
     opened = Listeners((decision_runner.cleanup, admin_runner.cleanup))
@@ -49,6 +52,8 @@ async def serve(pdp: Pdp) -> Listeners:
             decision=await listen(decision_runner, settings.listen, "listen"),
             admin=await listen(admin_runner, settings.admin_listen, "admin_listen"),
         )
+        if settings.dev and standard.metadata.identifier is None and opened.decision.startswith("http:"):
+            standard.metadata.identifier = opened.decision
         if settings.admin.socket:
             await listen(admin_runner, f"unix:{settings.admin.socket}", "admin.socket")
         if settings.envoy_grpc_listen:

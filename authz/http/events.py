@@ -7,7 +7,7 @@ from aiohttp import web
 
 from authz.core import AuditUnavailableError, OverloadedError
 from authz.gateways import Reply, RequestHead, refusal
-from authz.http.answers import read_body
+from authz.http.answers import Answer, read_body
 from authz.http.callers import Callers
 from authz.http.errors import MethodNotSupportedError
 from authz.reporting import Reporter
@@ -24,7 +24,7 @@ class EventsRoute:
         self._reporter = reporter
         self._callers = callers
 
-    async def answer(self, head: RequestHead, request: web.BaseRequest) -> Reply:
+    async def answer(self, head: RequestHead, request: web.BaseRequest) -> Answer:
         """200 when something of it is in the ledger now or was before, 400 when all of it was refused.
 
         Raises as reading and identifying do.
@@ -37,6 +37,6 @@ class EventsRoute:
         except (AuditUnavailableError, OverloadedError) as error:
             reply = refusal(head, 503, error.code, "Not all of it is known to be recorded; send the same call again.")
             reply.headers["Retry-After"] = _RETRY_SECONDS
-            return reply
+            return Answer(reply)
         status = 400 if report.refused and report.refused == len(report.events) else 200
-        return Reply(status, {"Content-Type": "application/json"}, msgspec.json.encode(report))
+        return Answer(Reply(status, {"Content-Type": "application/json"}, msgspec.json.encode(report)))

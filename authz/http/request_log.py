@@ -20,6 +20,8 @@ class RequestLog:
 
     def finished(self, asked: AccessRequest | None, decision: Decision | None, status: int, seconds: float) -> None:
         """Say how a request ended; both are None for one that never became a question."""
+        if decision is None and status < 400:
+            return  # many decisions, or none and nothing refused
         if decision is not None and decision.allow and not self._is_sampled():
             return
         self._log.info(

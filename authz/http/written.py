@@ -78,5 +78,7 @@ class WrittenResponse(web.StreamResponse):
         elif self._request.version < HttpVersion11:
             connection = _KEEP_ALIVE
         length = len(reply.body)
-        head = f"{_STATUS_LINES[reply.status]}{fields}{_date()}{connection}Content-Length: {length}\r\n\r\n".encode()
+        head = f"{_STATUS_LINES[reply.status]}{fields}{_date()}{connection}Content-Length: {length}\r\n\r\n".encode(
+            errors="surrogateescape"
+        )
         return head if self._request.method == "HEAD" else head + reply.body

@@ -6,7 +6,7 @@ Its requests, URLs, token and sessions are its own. Not taken over, and why:
 - `query_rule`: it decodes and encodes every document as Python objects, gives `{}` for what is undefined, and raises
   aiohttp's errors. Here bytes go in and bytes come out, and are held to the contract by `core.contract`.
 - its session: it takes neither a CA file nor a Unix socket, and would let OPA compress every answer.
-- paths: it pastes whatever it is given into the URL. Only the four rule names below ever get there.
+- paths: it pastes whatever it is given into the URL. Only the rule names below ever get there.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from opa_client.opa_async import AsyncOpaClient  # type: ignore[import-untyped]
 from authz.core import ConfigurationError
 from authz.engine.opa.place import Place
 
-Rule = Literal["decision", "decisions", "explain", "catalogue"]
+Rule = Literal["decision", "decisions", "explain", "catalogue", "candidates"]
 """The rules of the contract. Everything of an URL's path is ours, never a request's."""
 
 CONNECTIONS: Final = 64

@@ -39,8 +39,8 @@ class RemoteEngine:
 
     async def load(self, bundle: Bundle) -> OpaPolicy:
         """See Engine. Raises PolicyRefusedError."""
-        catalogue = await asyncio.to_thread(catalogue_of, bundle)
-        return self._server.know(bundle.revision, catalogue, bundle.entrypoints)
+        catalogue, searches = await asyncio.to_thread(catalogue_of, bundle)
+        return self._server.know(bundle.revision, catalogue, bundle.entrypoints, searches)
 
     async def follow(self, followed: Callable[[Policy], None]) -> None:
         """See Engine."""
@@ -69,7 +69,7 @@ class LocalEngine:
 
     async def load(self, bundle: Bundle) -> OpaPolicy:
         """See Engine. Raises OpaNotAnsweringError."""
-        catalogue = await asyncio.to_thread(catalogue_of, bundle)
+        catalogue, searches = await asyncio.to_thread(catalogue_of, bundle)
         archive = await asyncio.to_thread(pack, bundle.members)
         child = OpaChild(self._opa, self._directory / str(next(self._numbers)), archive)
         server = OpaServer(
@@ -77,7 +77,7 @@ class LocalEngine:
             deadline_seconds=self._settings.deadline_seconds,
             batch_checks=self._settings.batch_checks,
         )
-        policy = server.know(bundle.revision, catalogue, bundle.entrypoints)
+        policy = server.know(bundle.revision, catalogue, bundle.entrypoints, searches)
         await child.start()
         if not await server.start(_START_SECONDS):
             reason = server.breaker.reason
@@ -115,14 +115,14 @@ async def _ended(child: OpaChild, server: OpaServer) -> None:
     await child.stop()
 
 
-def catalogue_of(bundle: Bundle) -> Catalogue:
-    """The catalogue of a bundle that is trusted, by its own module: 100 ms and more, so not on the event loop.
+def catalogue_of(bundle: Bundle) -> tuple[Catalogue, frozenset[str]]:
+    """Catalogue and searches of a bundle that is trusted, by its own module: 100 ms and more, so not on the event loop.
 
     The server's own has to agree with it. Raises PolicyRefusedError.
     """
     policy = EmbeddedPolicy.load(bundle.wasm, bundle.data_json, bundle.revision)
     try:
-        return policy.catalogue
+        return policy.catalogue, policy.searches
     finally:
         policy.close()
 

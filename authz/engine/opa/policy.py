@@ -8,10 +8,12 @@ import msgspec
 from authz.core import (
     ERROR,
     UNAVAILABLE,
+    Candidates,
     Catalogue,
     Explanation,
     PolicyDecision,
     RouteTable,
+    read_candidates,
     read_explanation,
 )
 from authz.engine.guest import MAX_INPUT_BYTES
@@ -36,6 +38,7 @@ class OpaPolicy:
         revision: str,
         catalogue: Catalogue,
         entrypoints: Sequence[str],
+        searches: frozenset[str] = frozenset(),
         *,
         gathering: Gathering,
         breaker: Breaker,
@@ -45,6 +48,7 @@ class OpaPolicy:
         self.on_close = on_close
         self.revision = revision
         self.catalogue = catalogue
+        self.searches = searches
         self.routes = RouteTable(catalogue.route_table())
         self.declared_reasons = frozenset(catalogue.reasons)
         self.takes_batches = "authz/decisions" in entrypoints
@@ -63,19 +67,29 @@ class OpaPolicy:
         answers = [self._put(check) for check in checks]
         return [answer if isinstance(answer, PolicyDecision) else await answer for answer in answers]
 
+    async def candidates(self, check: bytes) -> Candidates | None:
+        """See core.Policy."""
+        result_set = await self._asked("candidates", check) if self.searches else None
+        return None if result_set is None else read_candidates(result_set)
+
     async def explain(self, check: bytes) -> Explanation | None:
         """See core.Policy."""
-        if not self._explains or not self._breaker.closed or not _is_sound(check):
-            return None
-        try:
-            reply = await self._ask("explain", check)
-        except (NoAnswerError, RuleFailedError):
-            return None
-        return read_explanation(reply.result_set) if self.revision in reply.revisions else None
+        result_set = await self._asked("explain", check) if self._explains else None
+        return None if result_set is None else read_explanation(result_set)
 
     def close(self) -> None:
         """Give back what it holds, soon. Answers of its revision do not count any more."""
         self.on_close()
+
+    async def _asked(self, rule: Rule, check: bytes) -> bytes | None:
+        """The result set of another rule, for this very revision; None when there is none."""
+        if not self._breaker.closed or not _is_sound(check):
+            return None
+        try:
+            reply = await self._ask(rule, check)
+        except (NoAnswerError, RuleFailedError):
+            return None
+        return reply.result_set if self.revision in reply.revisions else None
 
     def _put(self, check: bytes) -> "PolicyDecision | asyncio.Future[PolicyDecision]":
         if not self._breaker.closed:

@@ -51,12 +51,19 @@ class OpaServer:
         )
         self.breaker = Breaker(self._probe, self._gathering.refuse_all)
 
-    def know(self, revision: str, catalogue: Catalogue, entrypoints: Sequence[str]) -> OpaPolicy:
+    def know(
+        self,
+        revision: str,
+        catalogue: Catalogue,
+        entrypoints: Sequence[str],
+        searches: frozenset[str] = frozenset(),
+    ) -> OpaPolicy:
         """The policy of a revision whose bundle is trusted. The server's answers for it count from now on."""
         policy = OpaPolicy(
             revision,
             catalogue,
             entrypoints,
+            searches,
             gathering=self._gathering,
             breaker=self.breaker,
             ask=lambda rule, document: self._ask(rule, document, self._deadline_seconds),
