@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 import structlog
 
-from authz import __version__, audit, bundle, identity, log
+from authz import __version__, audit, bundle, identity, limits, log
 from authz.anchoring import check_outward
 from authz.config import Settings
 from authz.core import (
@@ -27,8 +27,11 @@ from authz.core import (
     DecisionPoint,
     Entity,
     Event,
+    Limit,
+    Over,
     OverloadedError,
     Policy,
+    Subject,
     TokenRefusal,
 )
 from authz.engine import ActivePolicy, Counts, EmbeddedEngine, Engine, start_engine
@@ -39,6 +42,8 @@ from authz.metrics import (
     AUDIT_PENDING,
     ENGINE_REBUILDS_TOTAL,
     JWKS_AGE_SECONDS,
+    LIMITS_BUDGETS,
+    LIMITS_FORGOTTEN_TOTAL,
     LOG_DROPPED_TOTAL,
     REPORTED_FORGOTTEN_TOTAL,
     TOKEN_CACHE_TOTAL,
@@ -88,6 +93,7 @@ class _Parts(NamedTuple):
     child: AuditorChild | None
     verifier: identity.Verifier
     privacy: Privacy
+    limiter: limits.OpenLimiter
     meter: DecisionMeter
     state: Path
     reporter: Reporter
@@ -111,6 +117,7 @@ class Pdp:
             _Followed(TOKEN_CACHE_TOTAL.labels("miss").inc, lambda: parts.verifier.misses),
             _Followed(REPORTED_FORGOTTEN_TOTAL.inc, lambda: parts.reporter.forgotten_early),
             _Followed(AUDIT_INTEGRITY_FAILURES_TOTAL.labels("missing_record").inc, lambda: parts.meter.most_missing),
+            _Followed(LIMITS_FORGOTTEN_TOTAL.inc, lambda: parts.limiter.forgotten),
             _Followed(ENGINE_REBUILDS_TOTAL.inc, lambda: parts.engine_counts.rebuilds),
         )
         self._tasks = (
@@ -152,6 +159,7 @@ class Pdp:
         )
         meter.bind(policy.catalogue, policy.revision)
         verifier = identity.Verifier(_issuers(settings, state), privacy.pseudonyms, clock, state / "jwks")
+        limiter = await asyncio.to_thread(limits.open_limiter, settings.limits, identity.load_key)
         stream = await asyncio.to_thread(audit.newest_successor, state / "audit", _STREAM)
         writer = audit.LedgerWriter(state / "audit", stream, clock=clock, limits=_writer_limits(settings))
         damage = Damage(stream, settings.audit.on_damage)
@@ -167,6 +175,7 @@ class Pdp:
             fields=privacy.fields,
             policies=policies,
             ledger=ledger,
+            limiter=limiter,
             meter=meter,
             clock=clock,
             new_id=IdSource(),
@@ -191,6 +200,7 @@ class Pdp:
             child=child,
             verifier=verifier,
             privacy=privacy,
+            limiter=limiter,
             meter=meter,
             state=state,
             reporter=reporter,
@@ -221,6 +231,7 @@ class Pdp:
         await self._parts.verifier.close()
         await self._parts.privacy.close()
         await self._parts.engine.close()
+        await self._parts.limiter.close()
         await asyncio.to_thread(log.close)
 
     @property
@@ -265,6 +276,7 @@ class Pdp:
         """Bring the metrics that others keep count of up to date, before a scrape."""
         for followed in self._followed:
             followed.catch_up()
+        LIMITS_BUDGETS.set(self._parts.limiter.live)
         AUDIT_PENDING.set(self._parts.writer.pending)
         for status in self._parts.verifier.status():
             if status.age_seconds is not None:
@@ -303,6 +315,7 @@ async def decide_offline(source: Path, subject: Entity, method: str, resource: E
         pseudonyms=offline,
         policies=ActivePolicy(policy),
         ledger=offline,
+        limiter=offline,
         meter=offline,
         clock=SystemClock(),
         new_id=IdSource(),
@@ -325,6 +338,18 @@ class _Offline:
 
     def pseudonym(self, value: str) -> str:
         return value
+
+    def admit(self, request: AccessRequest) -> Over | None:  # noqa: ARG002
+        return None
+
+    async def spend(
+        self,
+        request: AccessRequest,
+        subject: Subject,
+        limits: Sequence[Limit],
+        position: int | None = None,
+    ) -> Over | None:
+        """Nothing is spent: nobody acts on it."""
 
     async def record(self, event: Event) -> None:
         """Kept nowhere."""

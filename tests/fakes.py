@@ -14,6 +14,8 @@ from authz.core import (
     DecisionPoint,
     Event,
     Explanation,
+    Limit,
+    Over,
     PolicyDecision,
     RouteTable,
     Subject,
@@ -126,6 +128,24 @@ class FakeLedger:
         self.events += events
 
 
+class FakeLimiter:
+    """Implements core.Limiter: `door` and `over` are said of everything; `spent` holds what was asked for."""
+
+    def __init__(self) -> None:
+        self.door: Over | None = None
+        self.over: Over | None = None
+        self.spent: list[tuple[str, tuple[Limit, ...], int | None]] = []
+
+    def admit(self, request: AccessRequest) -> Over | None:
+        return self.door
+
+    async def spend(
+        self, request: AccessRequest, subject: Subject, limits: Sequence[Limit], position: int | None = None
+    ) -> Over | None:
+        self.spent.append((subject.id, tuple(limits), position))
+        return self.over
+
+
 class FakeMeter:
     """Implements core.Meter: keeps what it counted."""
 
@@ -160,6 +180,7 @@ class House:
         self.policies = FakePolicies(policy)
         self.verifier = FakeVerifier(tokens)
         self.ledger = FakeLedger()
+        self.limiter = FakeLimiter()
         self.meter = FakeMeter()
         ids: Iterator[int] = count(1)
         self.decisions = DecisionPoint(
@@ -167,6 +188,7 @@ class House:
             pseudonyms=FakePseudonyms(),
             policies=self.policies,
             ledger=self.ledger,
+            limiter=self.limiter,
             meter=self.meter,
             clock=FakeClock(),
             new_id=lambda: f"id-{next(ids)}",

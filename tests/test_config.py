@@ -4,7 +4,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import msgspec
 import pytest
@@ -15,10 +15,10 @@ from authz.config import (
     AuditSettings,
     CallerSettings,
     IssuerSettings,
+    LimitSettings,
     LogSettings,
     MetricsSettings,
     PolicySettings,
-    RequestSettings,
     Settings,
     checked,
     load,
@@ -146,7 +146,7 @@ def test_every_setting_is_read(file: Path) -> None:
         ),
         admin=AdminSettings(tokens=(AdminToken(name="oncall", sha256=DIGEST),), socket="/run/authz-admin.sock"),
         metrics=MetricsSettings(token_file="/etc/authz/scrape"),
-        limits=RequestSettings(body_bytes=2048, header_bytes=16384),
+        limits=LimitSettings(body_bytes=2048, header_bytes=16384),
         log=LogSettings(level="debug"),
     )
 
@@ -392,7 +392,7 @@ def settings_of(section: type[msgspec.Struct], prefix: str = "") -> Iterator[str
         if entry is None:
             yield key
         else:
-            yield from settings_of(entry, f"{key}{'' if entry is kind else '[]'}.")
+            yield from settings_of(entry, f"{key}{'[]' if get_origin(kind) is tuple else ''}.")
 
 
 def test_the_reference_has_a_row_for_every_setting() -> None:

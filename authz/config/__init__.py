@@ -3,6 +3,7 @@
 from authz.config.loading import checked, load, read, split_address
 from authz.config.reference import reference, starter
 from authz.config.settings import (
+    AddressLimit,
     AdminSettings,
     AdminToken,
     AnchorSettings,
@@ -11,17 +12,19 @@ from authz.config.settings import (
     CallerSettings,
     FieldSettings,
     IssuerSettings,
+    LimitSettings,
     LogSettings,
     MetricsSettings,
     OpaSettings,
     PolicySettings,
     ReportingSettings,
-    RequestSettings,
     Settings,
+    SharedLimits,
     WitnessSettings,
 )
 
 __all__ = [
+    "AddressLimit",
     "AdminSettings",
     "AdminToken",
     "AnchorSettings",
@@ -30,13 +33,14 @@ __all__ = [
     "CallerSettings",
     "FieldSettings",
     "IssuerSettings",
+    "LimitSettings",
     "LogSettings",
     "MetricsSettings",
     "OpaSettings",
     "PolicySettings",
     "ReportingSettings",
-    "RequestSettings",
     "Settings",
+    "SharedLimits",
     "WitnessSettings",
     "checked",
     "load",

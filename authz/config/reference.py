@@ -36,9 +36,10 @@ def _rows(section: type[Struct], prefix: str) -> Iterator[_Row]:
         meaning = next(meta.description for meta in get_args(field.type)[1:] if meta.description)
         inner = get_args(field.type)[0]
         key = f"{prefix}{field.name}"
-        entry = get_args(inner)[0] if get_origin(inner) is tuple else inner
+        is_list = get_origin(inner) is tuple
+        entry = next(each for each in (get_args(inner) or (inner,)) if each is not type(None))
         if isinstance(entry, type) and issubclass(entry, Struct):
-            yield from _rows(entry, f"{key}{'[]' if entry is not inner else ''}.")
+            yield from _rows(entry, f"{key}{'[]' if is_list else ''}.")
         else:
             yield _Row(key, _kind(inner), _default(field), meaning.replace("|", "\\|"))
 

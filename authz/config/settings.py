@@ -60,6 +60,10 @@ class CallerSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         int,
         Meta(ge=1, le=16, description="Own proxies that add to X-Forwarded-For: the client's address is so far back."),
     ] = 1
+    sets_request_id: Annotated[
+        bool,
+        Meta(description="X-Request-ID is its own and never a client's: a repeated one is a retry, and counts once."),
+    ] = False
 
 
 class PolicySettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -213,8 +217,35 @@ class MetricsSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     ] = None
 
 
-class RequestSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`[limits]`: how large a request may be."""
+class AddressLimit(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[limits.address]`: how often one client address may ask, before its token is looked at."""
+
+    count: Annotated[int, Meta(ge=1, le=1_000_000, description="Requests of one address; an IPv6 /64 is one.")]
+    per_seconds: Annotated[int, Meta(ge=1, le=86_400, description="In so many seconds.")] = 1
+    burst: Annotated[
+        Annotated[int, Meta(ge=1, le=1_000_000)] | None, Meta(description="So many at once; else `count`.")
+    ] = None
+
+
+class SharedLimits(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[limits.shared]`: where several sidecars keep one budget (docs/limits.md)."""
+
+    url: Annotated[
+        str, Meta(pattern="^(redis|rediss|unix)://", description="Valkey or Redis: redis://, rediss:// or unix://.")
+    ]
+    key_file: Annotated[
+        str, Meta(min_length=1, description="Secret of all these sidecars (32 bytes or more, mode 0600): no IDs there.")
+    ]
+    password_file: Annotated[str | None, Meta(description="File with the server's password.")] = None
+    when_away: Annotated[
+        Literal["local", "deny"],
+        Meta(description="Without an answer of it: each sidecar counts for itself, or 503 (`limits_unavailable`)."),
+    ] = "local"
+    timeout_seconds: Annotated[float, Meta(gt=0, le=1, description="How long it may take to answer.")] = 0.05
+
+
+class LimitSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[limits]`: how large a request may be, and how often one may come."""
 
     body_bytes: Annotated[int, Meta(ge=1024, description="Largest request body.")] = 64 * 1024
     header_bytes: Annotated[int, Meta(ge=8190, description="Largest request line or header field.")] = 65_536
@@ -222,6 +253,14 @@ class RequestSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         int, Meta(ge=1, le=10_000, description="Most candidates that one search decides on; more are on the next page.")
     ] = 1000
     batch_items: Annotated[int, Meta(ge=1, le=10_000, description="Most evaluations in one AuthZEN request.")] = 500
+    budgets: Annotated[
+        int, Meta(ge=1_000, le=20_000_000, description="Rate limit budgets kept at most, about 180 bytes each.")
+    ] = 250_000
+    retry_seconds: Annotated[
+        float, Meta(ge=0, le=60, description="A gateway's retry within so many seconds counts once; see `callers`.")
+    ] = 10.0
+    address: Annotated[AddressLimit | None, Meta(description="Limit of each client address; unset = none.")] = None
+    shared: Annotated[SharedLimits | None, Meta(description="Budgets shared by several sidecars; unset = none.")] = None
 
 
 class ReportingSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -286,6 +325,6 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     admin: Annotated[AdminSettings, Meta(description="The admin listener.")] = AdminSettings()
     metrics: Annotated[MetricsSettings, Meta(description="Metrics.")] = MetricsSettings()
     authzen: Annotated[AuthzenSettings, Meta(description="AuthZEN metadata and search.")] = AuthzenSettings()
-    limits: Annotated[RequestSettings, Meta(description="Request sizes.")] = RequestSettings()
+    limits: Annotated[LimitSettings, Meta(description="How large and how often.")] = LimitSettings()
     reporting: Annotated[ReportingSettings, Meta(description="Reported events.")] = ReportingSettings()
     log: Annotated[LogSettings, Meta(description="Operational logs.")] = LogSettings()

@@ -93,6 +93,8 @@ def account_of(
         request_id=told.request_id,
         trace_id=request.trace_id,
         batch=batch,
+        limit=decision.over.limit if decision.over else None,
+        retry_after_seconds=decision.over.retry_after_seconds if decision.over else None,
         enforced=not request.caller.observes,
         unverified=refusal.unverified if refusal else None,
     )

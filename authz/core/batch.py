@@ -8,7 +8,7 @@ import msgspec
 from authz.core.account import Told, told_of
 from authz.core.contract import subject_document
 from authz.core.errors import BadRequestError
-from authz.core.model import AccessRequest, Decision, PolicyDecision, Subject, TokenRefusal
+from authz.core.model import AccessRequest, Decision, Over, PolicyDecision, Subject, TokenRefusal
 from authz.core.place import Place
 from authz.core.ports import Pseudonyms
 from authz.core.privacy import Fields
@@ -51,6 +51,7 @@ class Question(NamedTuple):
     ruling: PolicyDecision | None
     document: msgspec.Raw
     pseudonyms: Pseudonyms
+    over: Over | None = None
 
 
 Identify = Callable[[AccessRequest], Awaitable[tuple[Subject, TokenRefusal | None]]]
@@ -92,13 +93,16 @@ class Common:
         return told
 
 
-def stopped(answers: list[Answered], until: Until | None) -> list[Answered]:
-    """The answers up to where the batch stops."""
-    if until is None:
-        return answers
-    left = until.times
-    for number, answer in enumerate(answers, 1):
-        left -= (isinstance(answer, Decision) and answer.allow) is until.allow
-        if not left:
-            return answers[:number]
-    return answers
+class Countdown:
+    """Counts answers down to where the batch stops."""
+
+    def __init__(self, until: Until | None) -> None:
+        self._allow = None if until is None else until.allow
+        self._left = 0 if until is None else until.times
+
+    def ends_with(self, answer: Answered) -> bool:
+        """Whether this answer is the last one."""
+        if self._allow is None:
+            return False
+        self._left -= (isinstance(answer, Decision) and answer.allow) is self._allow
+        return self._left == 0

@@ -6,7 +6,7 @@ import msgspec
 
 from authz.core.batch import Answered, Question
 from authz.core.errors import BadRequestError
-from authz.core.model import AccessRequest, Decision, PolicyDecision, Subject, TokenRefusal
+from authz.core.model import AccessRequest, Decision, Over, PolicyDecision, Subject, TokenRefusal
 from authz.core.place import Place
 from authz.core.ports import Policy, Pseudonyms
 from authz.core.reasons import Kind, kind_of
@@ -37,6 +37,7 @@ def concluded_all(
             each.subject,
             each.refusal,
             each.place,
+            each.over,
         )
         for each in questions
     ]
@@ -60,8 +61,9 @@ def decision_of(
     subject: Subject,
     refusal: TokenRefusal | None,
     place: Place,
+    over: Over | None = None,
 ) -> Decision:
-    """Conclusion and decision in one."""
+    """Conclusion and decision in one. `over`: why it was turned away at the door."""
     allow, reason = _concluded(ruling, refusal, place)
     return Decision(
         id=decision_id,
@@ -74,7 +76,19 @@ def decision_of(
         granted_by=ruling.granted_by if allow else {},
         headers=ruling.headers if allow else {},
         route=place.route.path if place.route is not None else None,
+        limits=ruling.limits if allow else (),
+        over=over,
     )
+
+
+def limited(decision: Decision, over: Over) -> Decision:
+    """The same without a yes: the policy allows it, but not so often."""
+    return msgspec.structs.replace(decision, allow=False, reason=over.reason, granted_by={}, headers={}, over=over)
+
+
+def turned_away(over: Over) -> PolicyDecision:
+    """What is said at the door, before anyone is asked who they are."""
+    return PolicyDecision(allow=False, reason=over.reason, scopes=())
 
 
 def under(pseudonyms: Pseudonyms, subject: Subject) -> Subject:

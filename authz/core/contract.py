@@ -261,9 +261,30 @@ def _held_to_contract(decision: PolicyDecision, declared_reasons: frozenset[str]
     return decision
 
 
+MAX_LIMITS = 16
+"""Most limits of one decision."""
+MAX_LIMIT_SECONDS = 31_622_400
+"""A leap year: the longest that an empty budget may take to be full again."""
+
+
+def is_sound(count: int, per_seconds: int, burst: int | None) -> bool:
+    """Whether a limit can be kept: each number at least 1, a million at most at once, full again within a year."""
+    at_once = count if burst is None else burst
+    return (
+        1 <= count <= _MILLION
+        and 1 <= at_once <= _MILLION
+        and per_seconds >= 1
+        and at_once * per_seconds <= count * MAX_LIMIT_SECONDS
+    )
+
+
+_MILLION = 1_000_000
+_MAX_SCOPE = 256
+
+
 def _sound(limits: tuple[Limit, ...]) -> bool:
-    return all(
-        limit.count > 0 and limit.per_seconds > 0 and (limit.burst is None or limit.burst > 0) for limit in limits
+    return len(limits) <= MAX_LIMITS and all(
+        is_sound(limit.count, limit.per_seconds, limit.burst) and len(limit.scope) <= _MAX_SCOPE for limit in limits
     )
 
 
@@ -300,6 +321,7 @@ __all__ = [
     "ScopeMode",
     "batch_document",
     "check_document",
+    "is_sound",
     "nesting_within",
     "offered",
     "read_candidates",

@@ -4,7 +4,7 @@ from typing import Any, Literal, NamedTuple
 
 from msgspec import Struct
 
-from authz.core.model import UnverifiedClaims
+from authz.core.model import Limit, UnverifiedClaims
 
 Category = Literal[
     "auth", "security", "user", "admin", "memory", "ai", "calendar", "care", "photos", "resource", "ws", "api",
@@ -148,5 +148,7 @@ class DecisionBody(Struct, frozen=True, omit_defaults=True, kw_only=True):
     request_id: str | None = None
     trace_id: str | None = None
     batch: str | None = None
+    limit: Limit | None = None
+    retry_after_seconds: int | None = None
     enforced: bool = True
     unverified: UnverifiedClaims | None = None

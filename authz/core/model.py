@@ -45,13 +45,14 @@ class Caller(Struct, frozen=True):
     """Who put the question: an enforcement point, not the subject.
 
     `observes`: it lets everything pass, and its decisions are recorded as not enforced. `trusted_hops`: how many
-    proxies of ours add themselves to X-Forwarded-For.
+    proxies of ours add themselves to X-Forwarded-For. `sets_request_id`: no client has a say in its X-Request-ID.
     """
 
     name: str
     trusted_to_assert: bool = False
     observes: bool = False
     trusted_hops: int = 1
+    sets_request_id: bool = False
 
 
 class AccessRequest(Struct, frozen=True, kw_only=True):
@@ -120,12 +121,26 @@ class TokenRefusal(Struct, frozen=True):
 
 
 class Limit(Struct, frozen=True, forbid_unknown_fields=True):
-    """At most `count` uses of `scope` in `per_seconds` seconds by one subject."""
+    """`count` uses of `scope` in `per_seconds` seconds by one subject, `burst` of them (`count`, if unset) at once.
+
+    A budget of `burst` uses that fills up again at `count` per `per_seconds`.
+    """
 
     scope: str
     count: int
     per_seconds: int
     burst: int | None = None
+
+
+class Over(Struct, frozen=True):
+    """Why there is no going on: `rate_limited`, or `limits_unavailable` where nobody could tell.
+
+    `retry_after_seconds`: when it is worth asking again. `limit`: the one that is spent; None for the client address's.
+    """
+
+    reason: str
+    retry_after_seconds: int | None = None
+    limit: Limit | None = None
 
 
 class PolicyDecision(Struct, frozen=True, forbid_unknown_fields=True):
@@ -153,7 +168,10 @@ class Explanation(Struct, frozen=True):
 
 
 class Decision(Struct, frozen=True, kw_only=True):
-    """The answer to one AccessRequest. `id` is also the id of its record in the ledger."""
+    """The answer to one AccessRequest. `id` is also the id of its record in the ledger.
+
+    `limits`: under which the policy allowed it. `over`: which of them turned it into a refusal.
+    """
 
     id: str
     allow: bool
@@ -165,6 +183,8 @@ class Decision(Struct, frozen=True, kw_only=True):
     granted_by: dict[str, tuple[str, ...]] = {}
     headers: dict[str, str] = {}
     route: str | None = None
+    limits: tuple[Limit, ...] = ()
+    over: Over | None = None
 
     @property
     def kind(self) -> Kind:

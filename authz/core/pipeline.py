@@ -6,14 +6,24 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from authz.core.account import EVENT_TYPE_OF, account_of
-from authz.core.batch import Answered, Asked, Batch, Common, Question, Until, stopped
-from authz.core.conclusion import LATE, concluded_all, decided_of, decision_of, ruled_out, under, unrecorded
+from authz.core.batch import Answered, Asked, Batch, Common, Countdown, Question, Until
+from authz.core.conclusion import (
+    LATE,
+    concluded_all,
+    decided_of,
+    decision_of,
+    limited,
+    ruled_out,
+    turned_away,
+    under,
+    unrecorded,
+)
 from authz.core.contract import SUPERSEDED, ResourceDocument, check_document, subject_document
 from authz.core.errors import AuditUnavailableError, BadRequestError, OverloadedError
 from authz.core.events import Event
-from authz.core.model import ANONYMOUS, AccessRequest, Decision, PolicyDecision, Subject, TokenRefusal
+from authz.core.model import ANONYMOUS, AccessRequest, Decision, Over, PolicyDecision, Subject, TokenRefusal
 from authz.core.place import Place, locate
-from authz.core.ports import Clock, Identities, Ledger, Meter, Policies, Policy, Pseudonyms, TokenVerifier
+from authz.core.ports import Clock, Identities, Ledger, Limiter, Meter, Policies, Policy, Pseudonyms, TokenVerifier
 from authz.core.privacy import KEPT, Fields, identified
 from authz.core.subjects import asserted, with_stated_properties
 
@@ -25,6 +35,7 @@ class DecisionPoint(Struct, frozen=True, kw_only=True):
     pseudonyms: Pseudonyms
     policies: Policies
     ledger: Ledger
+    limiter: Limiter
     meter: Meter
     clock: Clock
     new_id: Callable[[], str]
@@ -46,11 +57,13 @@ class DecisionPoint(Struct, frozen=True, kw_only=True):
         # 1. One policy revision answers the whole question.
         policy = self.policies.active
         # 2. Who: a verified token, a trusted caller's word, or nobody. The token goes no further.
-        subject, refusal = await self._identify(request)
+        #    Whose address has asked too often is not even asked for it.
+        over = self.limiter.admit(request) if since is None else None
+        subject, refusal = await self._identify(request) if over is None else (ANONYMOUS, None)
         # 3. Where: the route and its parameters, from the raw target.
         place = locate(request, subject, policy.routes)
         # 4. What the host itself refuses needs no policy.
-        ruling = ruled_out(request, subject, place)
+        ruling = ruled_out(request, subject, place) if over is None else turned_away(over)
         pseudonyms = self.pseudonyms
         if self.identities is not None:
             try:
@@ -69,7 +82,10 @@ class DecisionPoint(Struct, frozen=True, kw_only=True):
             # The engine speaks for another revision by now: where the question points is that one's to say.
             return await self.decide(request, audit_as=audit_as, since=started)
         # 6. Whoever is not identified gets a public route and nothing else.
-        decision = decision_of(self.new_id(), ruling, policy, subject, refusal, place)
+        decision = decision_of(self.new_id(), ruling, policy, subject, refusal, place, over)
+        #    What the policy allows only so often is counted now.
+        if decision.limits:
+            decision = await self._spent(request, decision, started)
         # 7. Durable before anyone hears of it: what cannot be recorded does not leave the house.
         account = account_of(request, decision, policy, place, pseudonyms, refusal, self.fields)
         decision = await self._recorded(decision, Event(decision.id, audit_as or EVENT_TYPE_OF[decision.kind], account))
@@ -96,7 +112,9 @@ class DecisionPoint(Struct, frozen=True, kw_only=True):
         policy, batch = policy or self.policies.active, self.new_id()
         # 2-4. Who, where, and what the host itself refuses, of each; what they share is done once.
         common = Common(self._identify, self.fields)
-        questions = [await self._question(n, each, common, policy, started) for n, each in enumerate(asked)]
+        first = next((each for each in asked if isinstance(each, AccessRequest)), None)
+        over = self.limiter.admit(first) if first is not None and since is None else None
+        questions = [await self._question(n, each, common, policy, started, over) for n, each in enumerate(asked)]
         # 5. One evaluation of all that are left.
         rulings = await policy.evaluate_all(
             [
@@ -108,7 +126,7 @@ class DecisionPoint(Struct, frozen=True, kw_only=True):
         if since is None and any(ruling is SUPERSEDED for ruling in rulings):
             return await self.decide_all(asked, until=until, since=started)
         # 6. The conclusions, up to where the batch stops: what comes after was never answered.
-        answers = stopped(concluded_all(batch, questions, rulings, policy), until)
+        answers = await self._spent_all(questions, concluded_all(batch, questions, rulings, policy), until, started)
         # 7. Durable in one commit before anyone hears of any of it.
         answers = await self._recorded_all(answers, self._events(batch, decided_of(questions, answers), common, policy))
         # 8. Counted, each of them.
@@ -122,16 +140,17 @@ class DecisionPoint(Struct, frozen=True, kw_only=True):
         return self._check(request, subject_document(subject), locate(request, subject, policy.routes))
 
     async def _question(
-        self, position: int, asked: Asked, common: Common, policy: Policy, started: float
+        self, position: int, asked: Asked, common: Common, policy: Policy, started: float, over: Over | None
     ) -> Question | BadRequestError:
         if isinstance(asked, BadRequestError):
             return asked
         try:
-            subject, refusal = await common.identify(asked)
+            subject, refusal = await common.identify(asked) if over is None else (ANONYMOUS, None)
             place = locate(asked, subject, policy.routes)
         except BadRequestError as error:
             return error
-        ruling, document, pseudonyms = ruled_out(asked, subject, place), common.document(subject), self.pseudonyms
+        ruling = ruled_out(asked, subject, place) if over is None else turned_away(over)
+        document, pseudonyms = common.document(subject), self.pseudonyms
         if self.identities is not None:
             try:
                 pseudonyms = await self.identities.disguise(identified(asked, subject, place, policy.catalogue))
@@ -140,7 +159,34 @@ class DecisionPoint(Struct, frozen=True, kw_only=True):
             subject = under(pseudonyms, subject)
         if ruling is None and self._late(asked, started):
             ruling = LATE
-        return Question(position, asked, subject, refusal, place, ruling, document, pseudonyms)
+        return Question(position, asked, subject, refusal, place, ruling, document, pseudonyms, over)
+
+    async def _spent(
+        self, request: AccessRequest, decision: Decision, started: float, position: int | None = None
+    ) -> Decision:
+        """The allow, if there is budget for it."""
+        over = await self.limiter.spend(request, decision.subject, decision.limits, position)
+        if over is not None:
+            return limited(decision, over)
+        return unrecorded(decision, LATE.reason) if self._late(request, started) else decision
+
+    async def _spent_all(
+        self,
+        questions: Sequence[Question | BadRequestError],
+        answers: Sequence[Answered],
+        until: Until | None,
+        started: float,
+    ) -> list[Answered]:
+        """The answers in turn, up to where the batch stops: nothing is spent for what is never answered."""
+        countdown, given = Countdown(until), list[Answered]()
+        for question, concluded in zip(questions, answers, strict=True):
+            answer = concluded
+            if isinstance(question, Question) and isinstance(answer, Decision) and answer.limits:
+                answer = await self._spent(question.request, answer, started, question.position)
+            given.append(answer)
+            if countdown.ends_with(answer):
+                break
+        return given
 
     def _events(
         self, batch: str, decided: Sequence[tuple[Question, Decision]], common: Common, policy: Policy

@@ -5,7 +5,17 @@ from typing import NamedTuple, Protocol
 
 from authz.core.contract import Candidates, Catalogue
 from authz.core.events import Event
-from authz.core.model import AccessRequest, BearerToken, Decision, Explanation, PolicyDecision, Subject, TokenRefusal
+from authz.core.model import (
+    AccessRequest,
+    BearerToken,
+    Decision,
+    Explanation,
+    Limit,
+    Over,
+    PolicyDecision,
+    Subject,
+    TokenRefusal,
+)
 from authz.core.routes import RouteTable
 
 
@@ -130,6 +140,29 @@ class Ledger(Protocol):
         """`record` for a batch: return when all of them are durable, in this order and with none between them.
 
         Raises as `record` does; then the caller must not act as if any of them were recorded.
+        """
+        ...
+
+
+class Limiter(Protocol):
+    """Knows how often somebody may. Only decisions spend; a search, an explanation or a replay does not."""
+
+    def admit(self, request: AccessRequest) -> Over | None:
+        """Spend one request of the client's address, before anything is known of the client; it must not wait.
+
+        None where there is no such limit, or no address.
+        """
+        ...
+
+    async def spend(
+        self, request: AccessRequest, subject: Subject, limits: Sequence[Limit], position: int | None = None
+    ) -> Over | None:
+        """Spend one use under each of the limits, or none at all when one of them is spent.
+
+        Called after an allow, and only when there are limits. A retry that the gateway itself vouches for
+        (`Caller.sets_request_id`) is spent once within a short window; `position` tells the items of a batch apart.
+        What is spent stays spent, also where the decision could not be recorded. Callers that only observe have
+        budgets of their own. Where it cannot be told it is Over with `limits_unavailable`, never an allow.
         """
         ...
 

@@ -53,6 +53,7 @@ REASONS: dict[str, ReasonRow] = {
     "policy_stale": ReasonRow(Kind.UNDECIDED, False, "The policy is too old."),
     "engine_unavailable": ReasonRow(Kind.UNDECIDED, False, "The policy engine does not answer."),
     "keys_unavailable": ReasonRow(Kind.UNDECIDED, False, "The issuer's keys are not available."),
+    "limits_unavailable": ReasonRow(Kind.UNDECIDED, False, "The rate limits cannot be checked."),
     "audit_unavailable": ReasonRow(Kind.UNDECIDED, False, "The decision could not be recorded."),
     "overloaded": ReasonRow(Kind.UNDECIDED, False, "Too many decisions are waiting."),
 }

@@ -63,6 +63,8 @@ def problem(head: RequestHead, decision: Decision, status: int) -> Reply:
         headers["WWW-Authenticate"] = _challenge(decision.reason)
     elif decision.reason == "scope_missing":
         headers["WWW-Authenticate"] = 'Bearer realm="authz", error="insufficient_scope"'
+    if decision.over is not None and decision.over.retry_after_seconds is not None:
+        headers["Retry-After"] = str(decision.over.retry_after_seconds)
     reply = refusal(head, status, decision.reason, client_text(decision.reason), decision_id=decision.id)
     return Reply(reply.status, {**headers, **reply.headers}, reply.body)
 

@@ -26,7 +26,13 @@ class KnownCaller:
     __slots__ = ("caller", "may_explain", "routes", "via")
 
     def __init__(self, settings: CallerSettings) -> None:
-        self.caller = Caller(settings.name, settings.trusted_to_assert, settings.observe, settings.trusted_hops)
+        self.caller = Caller(
+            settings.name,
+            settings.trusted_to_assert,
+            settings.observe,
+            settings.trusted_hops,
+            settings.sets_request_id,
+        )
         self.may_explain = settings.explain
         self.routes = settings.routes
         self.via = settings.via

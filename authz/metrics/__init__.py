@@ -49,6 +49,7 @@ from authz.metrics.ledger import (
     AUDITOR_STARTS_TOTAL,
     BREAK_GLASS_TOTAL,
 )
+from authz.metrics.limits import LIMITS_AWAY_TOTAL, LIMITS_BUDGETS, LIMITS_FORGOTTEN_TOTAL
 from authz.metrics.meter import (
     DecisionMeter,
 )
@@ -119,6 +120,9 @@ __all__ = [
     "ENGINE_STATE",
     "EVENT_LOOP_LAG_SECONDS",
     "JWKS_AGE_SECONDS",
+    "LIMITS_AWAY_TOTAL",
+    "LIMITS_BUDGETS",
+    "LIMITS_FORGOTTEN_TOTAL",
     "LOG_DROPPED_TOTAL",
     "MAX_COUNTER_CHILDREN",
     "MAX_HISTOGRAM_CHILDREN",

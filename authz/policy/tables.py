@@ -2,13 +2,13 @@
 
 import ipaddress
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
 
-from authz.core import normalise_host
+from authz.core import is_sound, normalise_host
 from authz.policy.marks import DataPath
 
 OPENID_SCOPES = frozenset({"openid", "profile", "email", "address", "phone", "offline_access"})
@@ -183,10 +183,20 @@ def _check_scopes(tables: _Tables) -> Iterator[Finding]:
             yield Finding(path, f"{name!r} cannot be a scope (no spaces, quotes, backslashes or control characters)")
         if name in OPENID_SCOPES:
             yield Finding(path, f"{name} is OpenID Connect's own and grants nothing (choose another name)")
+        yield from _check_limits(path, scope.limits)
         yield from _known("scope", scope.implies, tables.scope_names, (*path, "implies"))
         for index, block in enumerate(scope.require.cidr or []):
             if not _is_network(block):
                 yield Finding((*path, "require", "cidr", index), f"{block} is not a network (write 10.0.0.0/8)")
+
+
+def _check_limits(path: DataPath, limits: Sequence[_ScopeLimit]) -> Iterator[Finding]:
+    for index, limit in enumerate(limits):
+        if not is_sound(limit.count, limit.per_seconds, limit.burst):
+            yield Finding(
+                (*path, "limits", index),
+                "cannot be kept (count and burst are at most 1000000, and burst uses are full again within a year)",
+            )
 
 
 def _check_roles(tables: _Tables) -> Iterator[Finding]:
@@ -219,6 +229,7 @@ def _check_route(path: DataPath, template: str, route: _Route, scopes: frozenset
         yield Finding(path, "state exactly one of all_of, any_of and public: true")
     yield from _known("scope", route.all_of or [], scopes, (*path, "all_of"))
     yield from _known("scope", route.any_of or [], scopes, (*path, "any_of"))
+    yield from _check_limits(path, route.limits)
     for index, limit in enumerate(route.limits):
         if limit.scope not in route.scopes:
             yield Finding((*path, "limits", index), f"limits {limit.scope}, which this route does not ask for")

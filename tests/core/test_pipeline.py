@@ -28,11 +28,14 @@ from authz.core import (
     DecisionBody,
     Entity,
     Event,
+    Limit,
+    Over,
     OverloadedError,
     Parameter,
     PolicyDecision,
     Subject,
     TokenRefusal,
+    Until,
     UnverifiedClaims,
 )
 from tests.fakes import NOW, FakePolicy, House, pseudonym
@@ -117,6 +120,88 @@ def recorded(of: House) -> DecisionBody:
 
 def verdict(decision: Decision) -> tuple[bool, str]:
     return decision.allow, decision.reason
+
+
+# How often
+
+
+LIMITED = msgspec.structs.replace(ALLOW, limits=(Limit("memory:read", 10, 60, 2),))
+OVER = Over("rate_limited", 6, Limit("memory:read", 10, 60, 2))
+
+
+async def test_an_allow_with_limits_is_spent_and_stays_an_allow() -> None:
+    """What the policy allows under limits is spent once, by the subject, and then allowed."""
+    fakes = house(LIMITED)
+    decision = await fakes.decisions.decide(asked(token="good.token"))
+    assert verdict(decision) == (True, "scope_granted")
+    assert fakes.limiter.spent == [("alice", LIMITED.limits, None)]
+
+
+@pytest.mark.parametrize("over", [OVER, Over("limits_unavailable")])
+async def test_what_is_spent_is_a_recorded_refusal(over: Over) -> None:
+    """Over the limit, or where nobody can tell, there is no allow; the record says which limit and until when."""
+    fakes = house(LIMITED)
+    fakes.limiter.over = over
+    decision = await fakes.decisions.decide(asked(token="good.token"))
+    body = recorded(fakes)
+    assert (verdict(decision), decision.over) == ((False, over.reason), over)
+    assert (decision.headers, decision.granted_by, decision.scopes) == ({}, {}, ("memory:read",))
+    assert (body.reason, body.limit, body.retry_after_seconds) == (over.reason, over.limit, over.retry_after_seconds)
+    assert fakes.ledger.events[0].type == ("auth.rate_limited" if over is OVER else "auth.error")
+
+
+@pytest.mark.parametrize("answer", [ALLOW, msgspec.structs.replace(DENY, limits=LIMITED.limits)])
+async def test_without_limits_or_an_allow_nothing_is_spent(answer: PolicyDecision) -> None:
+    """A denial spends nothing, and an allow without limits has nothing to spend."""
+    fakes = house(answer)
+    await fakes.decisions.decide(asked(token="good.token"))
+    assert fakes.limiter.spent == []
+
+
+@pytest.mark.parametrize("token", ["old.token", None])
+async def test_who_is_not_known_spends_nothing_of_what_it_does_not_get(token: str | None) -> None:
+    """Without a good token there is no allow, so nothing is spent."""
+    fakes = house(LIMITED)
+    assert (await fakes.decisions.decide(asked(token=token))).allow is False
+    assert fakes.limiter.spent == []
+
+
+async def test_whoever_asked_too_often_is_not_asked_who_they_are() -> None:
+    """An address over its limit is a recorded refusal before token, policy or budgets are looked at."""
+    fakes = house()
+    fakes.limiter.door = Over("rate_limited", 1)
+    decision = await fakes.decisions.decide(asked(token="good.token", ip="192.0.2.1"))
+    assert (verdict(decision), decision.over) == ((False, "rate_limited"), Over("rate_limited", 1))
+    assert (fakes.verifier.asked, fakes.policy.asked, fakes.limiter.spent) == ([], [], [])
+    assert (recorded(fakes).route, recorded(fakes).subject, recorded(fakes).ip) == ("/memory/{id}", None, "192.0.2.1")
+
+
+async def test_no_allow_after_waiting_for_the_limits_too_long() -> None:
+    """When the caller has stopped waiting while the limits were asked, the answer is `overloaded`."""
+    decision = await house(LIMITED).decisions.decide(asked(token="good.token", within_seconds=0.25))
+    assert verdict(decision) == (False, "overloaded")
+
+
+async def test_a_batch_spends_for_what_it_answers_and_no_more() -> None:
+    """Each item spends for itself; where the batch stops, what comes after is neither answered nor spent."""
+    fakes = house(LIMITED)
+    many = [asked(token="good.token") for _ in range(4)]
+    batch = await fakes.decisions.decide_all(many, until=Until(allow=True, times=2))
+    assert len(batch.answers) == 2
+    assert fakes.limiter.spent == [("alice", LIMITED.limits, 0), ("alice", LIMITED.limits, 1)]
+
+    fakes.limiter.over = OVER
+    batch = await fakes.decisions.decide_all(many)
+    assert [(each.allow, each.over) for each in batch.answers if isinstance(each, Decision)] == [(False, OVER)] * 4
+
+
+async def test_a_batch_is_one_request_at_the_door() -> None:
+    """An address over its limit has every item of its batch refused, and nothing is verified."""
+    fakes = house()
+    fakes.limiter.door = Over("rate_limited", 1)
+    batch = await fakes.decisions.decide_all([asked(token="good.token")] * 3)
+    assert [each.reason for each in batch.answers if isinstance(each, Decision)] == ["rate_limited"] * 3
+    assert (fakes.verifier.asked, fakes.policy.asked) == ([], [])
 
 
 # When

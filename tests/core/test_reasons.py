@@ -52,6 +52,7 @@ PUBLISHED = {
     "policy_stale": 503,
     "engine_unavailable": 503,
     "keys_unavailable": 503,
+    "limits_unavailable": 503,
     "audit_unavailable": 503,
     "overloaded": 503,
 }
@@ -220,6 +221,8 @@ def test_a_decisions_record_has_every_published_field() -> None:
         "scope_mode",
         "path",
         "resource",
+        "limit",
+        "retry_after_seconds",
     }
 
 
