@@ -586,7 +586,7 @@ def test_a_reader_who_gives_up_costs_no_counts(meter: DecisionMeter) -> None:
     meter.audited("api.request")
     half = meter.carry_over()
     next(half)
-    half.close()
+    del half
     grown = changes(before)
     assert (sum(grown["authz_requests_total"].values()), grown["authz_audit_events_total"]) == (
         3,

@@ -31,7 +31,7 @@ def read_cursor(text: str) -> Position:
     """The position in a cursor. Raises BadRequestError for what is none."""
     body = text.removeprefix(_PREFIX)
     try:
-        position = msgspec.json.decode(urlsafe_b64decode(body + "=" * (-len(body) % 4)), type=Position)
+        position: Position = msgspec.json.decode(urlsafe_b64decode(body + "=" * (-len(body) % 4)), type=Position)
         microseconds(position[0])
     except (ValueError, msgspec.MsgspecError, RecursionError):
         raise BadRequestError("cursor: it is not one that this service gave") from None

@@ -75,6 +75,7 @@ class DecisionListener:
 
     def _count(self, answer: Answer, head: RequestHead, seconds: float) -> None:
         decision, asked, status = answer.decision, answer.asked, answer.reply.status
+        route: str | None
         if asked is not None and decision is not None and decision.route is not None:
             route, method = decision.route, asked.action.name
         else:

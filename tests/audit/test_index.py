@@ -43,9 +43,9 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True, scope="module")
 def small_chunks() -> Iterator[None]:
     """A few records each."""
-    before, writer.CHUNK = writer.CHUNK, 4  # type: ignore[misc]
-    yield
-    writer.CHUNK = before  # type: ignore[misc]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(writer, "CHUNK", 4)
+        yield
 
 
 @pytest.fixture

@@ -108,6 +108,7 @@ def _timed(state: Path, asked: dict[str, Any], *, from_segments: bool = False) -
 
 def _question(state: Path, asked: dict[str, Any], rounds: int) -> dict[str, Any]:
     times, found = [], []
+    _, page = _timed(state, asked)
     for _ in range(rounds):
         milliseconds, page = _timed(state, asked)
         times.append(milliseconds)

@@ -103,7 +103,8 @@ def altered_policy(opa: Path, directory: Path) -> bytes:
 async def known(engine: OpaServer, archive: bytes) -> str:
     """Trust a bundle; its revision."""
     found = bundle.read(archive)
-    engine.know(found.revision, await asyncio.to_thread(catalogue_of, found), found.entrypoints)
+    catalogue, searches = await asyncio.to_thread(catalogue_of, found)
+    engine.know(found.revision, catalogue, found.entrypoints, searches)
     return found.revision
 
 
@@ -217,7 +218,8 @@ async def test_a_token_that_is_replaced_needs_no_restart(opa: Deployed, tmp_path
     file.write_text("yesterday's")
     server = OpaServer(OpaClient(Place("localhost", 1, socket=opa.socket), token_file=file), deadline_seconds=5.0)
     found = bundle.read_shipped()
-    policy = server.know(found.revision, await asyncio.to_thread(catalogue_of, found), found.entrypoints)
+    catalogue, searches = await asyncio.to_thread(catalogue_of, found)
+    policy = server.know(found.revision, catalogue, found.entrypoints, searches)
     try:
         assert not await server.start(0.0)
         while "401" not in server.check().detail:
