@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from opapywasm import UNDEFINED, OpaWasmPolicy
 
@@ -19,6 +19,7 @@ from authz.core import read_catalogue
 from authz.engine import Counts, EmbeddedPolicy
 from authz.engine.module import PreparedModule
 from tests.engine.conftest import ROOT, Compile, Compiled
+from tests.engine.generated import checks, thorough
 
 decode = msgspec.json.decode
 encode = msgspec.json.encode
@@ -79,93 +80,10 @@ def by_opa(opa: Path, subjects: Subjects, entrypoint: str, documents: list[Any])
     return answers
 
 
-def thorough(examples: int) -> settings:
-    """Settings for inputs that are large and slow to make."""
-    return settings(max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-
-
-TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
-NUMBERS = st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False, width=32)
-JUNK = st.recursive(
-    st.none() | st.booleans() | NUMBERS | TEXT,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
-    max_leaves=8,
-)
-
-
-def or_junk(sound: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """Nearly always what is expected, else anything."""
-    return st.integers(0, 19).flatmap(lambda dice: sound if dice else JUNK)
-
-
-def checks(subjects: Subjects) -> st.SearchStrategy[Any]:
-    """Input documents in the words of the policy's own catalogue, with junk in every place."""
+def checks_of(subjects: Subjects) -> st.SearchStrategy[Any]:
+    """Input documents in the words of the policy's own catalogue."""
     module = subjects.prepared
-    catalogue = read_catalogue(module.evaluate(module.entrypoints["authz/catalogue"], b"{}"))
-    roles = st.lists(or_junk(st.sampled_from([*catalogue.roles, "nobody"])), max_size=3)
-    scope = st.sampled_from([*catalogue.scopes, "openid", "email", "unheard:of"])
-    ids = st.sampled_from(["u1", "u2", "", "42"])
-    subject = st.fixed_dictionaries(
-        {"type": or_junk(st.sampled_from(["user", "user", "service", "anonymous"])), "id": or_junk(ids)},
-        optional={
-            "roles": or_junk(roles),
-            "scopes": or_junk(st.lists(or_junk(scope), max_size=4)),
-            "issuer": or_junk(st.just("https://issuer.example")),
-            "properties": or_junk(
-                st.fixed_dictionaries(
-                    {},
-                    optional={
-                        "scope_mode": or_junk(st.sampled_from(["restrict", "grant", "ignore"])),
-                        "claims": or_junk(
-                            st.fixed_dictionaries(
-                                {},
-                                optional={
-                                    "acr": or_junk(st.sampled_from(["1", "urn:mace:incommon:iap:silver"])),
-                                    "amr": or_junk(st.lists(st.sampled_from(["pwd", "otp", "mfa", "hwk"]))),
-                                },
-                            )
-                        ),
-                    },
-                )
-            ),
-        },
-    )
-
-    def asked(row: Any) -> st.SearchStrategy[Any]:
-        methods = st.sampled_from([row.method, row.method, row.method, "GET", "OPTIONS", "TRACE"])
-        params = {name: or_junk(ids) for name in row.params}
-        return st.tuples(
-            methods,
-            st.fixed_dictionaries(
-                {"type": or_junk(st.just("route")), "id": or_junk(st.just("/target"))},
-                optional={
-                    "route": or_junk(st.just(row.path)),
-                    "params": or_junk(st.fixed_dictionaries(params)),
-                    "host": or_junk(st.just(row.host or "api.example.com")),
-                    "properties": JUNK,
-                },
-            ),
-        )
-
-    routes = st.sampled_from(catalogue.routes).flatmap(asked)
-    scopes = st.tuples(
-        st.sampled_from(["use", "use", "GET"]), st.fixed_dictionaries({"type": st.just("scope"), "id": or_junk(scope)})
-    )
-    context = st.fixed_dictionaries(
-        {},
-        optional={
-            "now": or_junk(st.sampled_from([0, 1_700_000_000, 1_798_761_599, 1_798_761_600, 4_000_000_000.5])),
-            "ip": or_junk(st.sampled_from(["10.0.0.7", "192.0.2.1", "::1", "not an address"])),
-            "extra": JUNK,
-        },
-    )
-
-    def whole(parts: Any) -> dict[str, Any]:
-        who, (method, resource), around = parts
-        return {"subject": who, "action": {"name": method}, "resource": resource, "context": around}
-
-    question = st.tuples(or_junk(subject), st.one_of(routes, routes, routes, scopes), or_junk(context)).map(whole)
-    return or_junk(question)
+    return checks(read_catalogue(module.evaluate(module.entrypoints["authz/catalogue"], b"{}")))
 
 
 @pytest.mark.parametrize("entrypoint", ["authz/decision", "authz/explain"])
@@ -179,7 +97,7 @@ def test_the_three_ways_agree(subjects: Subjects, entrypoint: str, opa_binary: P
     answers: list[list[Any]] = []
 
     @thorough(examples if entrypoint == "authz/decision" else examples // 4)
-    @given(checks(subjects))
+    @given(checks_of(subjects))
     def the_library_agrees(document: Any) -> None:
         assume(entrypoint == "authz/decision" or isinstance(document, dict))
         answer = by_prepared(subjects, entrypoint, document)
@@ -200,7 +118,7 @@ def test_a_batch_is_what_its_checks_are_alone(subjects: Subjects, examples: int)
     """One evaluation of many generated checks gives, in order, what one evaluation of each gives."""
 
     @thorough(max(5, examples // 20))
-    @given(st.lists(checks(subjects), max_size=20))
+    @given(st.lists(checks_of(subjects), max_size=20))
     def a_batch_agrees(documents: list[Any]) -> None:
         alone = [answer for document in documents for answer in by_prepared(subjects, "authz/decision", document)]
         assert by_prepared(subjects, "authz/decisions", {"checks": documents}) == [alone]
