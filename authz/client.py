@@ -1,7 +1,8 @@
 """A small typed client of a sidecar. It fails closed: whatever is not a clear answer raises."""
 
+from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import aiohttp
 import msgspec
@@ -10,6 +11,7 @@ from msgspec import Struct
 from authz.core import AuthzError, Entity
 
 _DEADLINE_SECONDS = 5.0
+_Kind = TypeVar("_Kind")
 
 
 class CouldNotDecideError(AuthzError):
@@ -25,6 +27,23 @@ class Answer(Struct, frozen=True):
     context: dict[str, Any] = {}
 
 
+class Check(Struct, frozen=True):
+    """One question of many about the same subject."""
+
+    action: str
+    resource: Entity
+
+
+class Verdict(Struct, frozen=True):
+    """The answer to one question with its reason (docs/reasons.md); `id` is that of its record in the ledger."""
+
+    allow: bool
+    reason: str
+    id: str
+    scopes: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
 class AdminRefusedError(AuthzError):
     """The admin listener of a sidecar did not do what it was asked, or was not reached."""
 
@@ -36,10 +55,31 @@ class _Body(Struct):
     context: dict[str, Any] = {}
 
 
-class AuthzClient:
-    """Asks a sidecar over AuthZEN 1.0. Use it as an asynchronous context manager; it keeps connections."""
+class _Batch(Struct):
+    evaluations: list[_Body]
 
-    def __init__(self, url: str, *, deadline_seconds: float = _DEADLINE_SECONDS) -> None:
+
+class _Ruling(Struct):
+    allow: bool
+    reason: str
+    scopes: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+class _Ruled(Struct):
+    result: _Ruling
+    decision_id: str
+
+
+class AuthzClient:
+    """Asks a sidecar. Use it as an asynchronous context manager; it keeps connections and never asks twice.
+
+    `url`: http://HOST:PORT or unix:PATH. `secret`: by which the sidecar knows this caller, where it is not by the
+    connection. `deadline_seconds`: for one call, all of it; what takes longer has no answer.
+    """
+
+    def __init__(self, url: str, *, secret: str | None = None, deadline_seconds: float = _DEADLINE_SECONDS) -> None:
+        self._secret = secret
         self._url = url.rstrip("/") if not url.startswith("unix:") else "http://localhost"
         self._socket = url.removeprefix("unix:") if url.startswith("unix:") else None
         self._deadline = aiohttp.ClientTimeout(total=deadline_seconds)
@@ -66,29 +106,75 @@ class AuthzClient:
         explain: bool = False,
     ) -> Answer:
         """One evaluation. Raises CouldNotDecideError when there is no clear answer."""
+        document = {"subject": subject, "action": {"name": action}, "resource": resource}
+        path = f"/access/v1/evaluation{'?explain=true' if explain else ''}"
+        answer = await self._ask(path, document, _Body, token)
+        return Answer(answer.decision, answer.context)
+
+    async def evaluate_all(self, subject: Entity, checks: Sequence[Check], *, token: str | None = None) -> list[Answer]:
+        """Many evaluations in one call, answered in their order. What is wrong with one check denies that one.
+
+        Raises CouldNotDecideError when there is no clear answer to all of them.
+        """
+        if not checks:
+            return []
+        items = [{"action": {"name": each.action}, "resource": each.resource} for each in checks]
+        answer = await self._ask("/access/v1/evaluations", {"subject": subject, "evaluations": items}, _Batch, token)
+        if len(answer.evaluations) != len(checks):
+            raise CouldNotDecideError(f"{len(answer.evaluations)} answers to {len(checks)} checks")
+        return [Answer(each.decision, each.context) for each in answer.evaluations]
+
+    async def decide(
+        self,
+        subject: Entity,
+        action: str,
+        resource: Entity,
+        *,
+        token: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Verdict:
+        """One decision with its reason. `headers`: what a gateway tells of the client (X-Authz-Client-IP, ...).
+
+        Raises CouldNotDecideError when there is no clear answer.
+        """
+        document = {"input": {"subject": subject, "action": {"name": action}, "resource": resource}}
+        answer = await self._ask("/v1/data/authz/decision", document, _Ruled, token, headers)
+        result = answer.result
+        return Verdict(result.allow, result.reason, answer.decision_id, result.scopes, result.missing)
+
+    async def _ask(
+        self,
+        path: str,
+        document: Any,
+        kind: type[_Kind],
+        token: str | None,
+        headers: Mapping[str, str] | None = None,
+    ) -> _Kind:
         if self._session is None:
             raise CouldNotDecideError("use the client in an `async with` block")
-        headers = {"Content-Type": "application/json"}
+        fields = {**(headers or {}), "Content-Type": "application/json"}
         if token is not None:
-            headers["Authorization"] = f"Bearer {token}"
-        url = f"{self._url}/access/v1/evaluation{'?explain=true' if explain else ''}"
+            fields["Authorization"] = f"Bearer {token}"
+        if self._secret is not None:
+            fields["X-Authz-Caller-Token"] = self._secret
         try:
-            body = msgspec.json.encode({"subject": subject, "action": {"name": action}, "resource": resource})
+            body = msgspec.json.encode(document)
             # A redirect is not followed: an answer from elsewhere is not the sidecar's, and the token is not for it.
-            async with self._session.post(url, data=body, headers=headers, allow_redirects=False) as response:
-                return _read(response.status, await response.read())
+            async with self._session.post(
+                self._url + path, data=body, headers=fields, allow_redirects=False
+            ) as response:
+                return _read(response.status, await response.read(), kind)
         except (TimeoutError, aiohttp.ClientError, ValueError) as error:
             raise CouldNotDecideError(f"{self._url}: {type(error).__name__} {error}".rstrip()) from None
 
 
-def _read(status: int, body: bytes) -> Answer:
+def _read(status: int, body: bytes, kind: type[_Kind]) -> _Kind:
     if status != 200:
         raise CouldNotDecideError(f"HTTP {status}: {body[:500].decode('utf-8', 'replace')}")
     try:
-        answer = msgspec.json.decode(body, type=_Body)
+        return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CouldNotDecideError(f"the answer cannot be read: {error}") from None
-    return Answer(answer.decision, answer.context)
 
 
 async def admin_post(

@@ -35,7 +35,7 @@ from authz.core import (
     TokenRefusal,
 )
 from authz.engine import ActivePolicy, Counts, EmbeddedEngine, Engine, start_engine
-from authz.gateways import PLUGINS
+from authz.gateways import OPA_DATA, PLUGINS
 from authz.ids import IdSource
 from authz.metrics import (
     AUDIT_INTEGRITY_FAILURES_TOTAL,
@@ -154,7 +154,7 @@ class Pdp:
         meter = DecisionMeter(
             {
                 METADATA: ("GET",),
-                **dict.fromkeys((*AUTHZEN_PATHS, *SEARCH_PATHS.values(), "/v1/events", *PLUGINS), ("POST",)),
+                **dict.fromkeys((*AUTHZEN_PATHS, *SEARCH_PATHS.values(), "/v1/events", *OPA_DATA, *PLUGINS), ("POST",)),
             }
         )
         meter.bind(policy.catalogue, policy.revision)

@@ -1,6 +1,19 @@
 """Gateway dialects: each reads a request into an AccessRequest and writes a Decision into a Reply. No HTTP library."""
 
-from authz.gateways import apisix, apisix_opa, caddy, envoy, envoy_grpc, haproxy, ingress_nginx, kong, nginx, traefik
+from authz.gateways import (
+    apisix,
+    apisix_opa,
+    caddy,
+    envoy,
+    envoy_grpc,
+    haproxy,
+    ingress_nginx,
+    kong,
+    nginx,
+    opa_data,
+    traefik,
+)
+from authz.gateways.opa_data import OPA_DATA
 from authz.gateways.plugins import Plugin
 from authz.gateways.replies import printable, problem, refusal, write, write_observed
 from authz.gateways.wire import Dialect, Headers, Provenance, Reply, RequestHead, bearer_token, provenance
@@ -27,6 +40,7 @@ def dialect_prefix(path: str) -> str | None:
 
 __all__ = [
     "DIALECTS",
+    "OPA_DATA",
     "PLUGINS",
     "Dialect",
     "Headers",
@@ -37,6 +51,7 @@ __all__ = [
     "bearer_token",
     "dialect_prefix",
     "envoy_grpc",
+    "opa_data",
     "printable",
     "problem",
     "provenance",

@@ -11,6 +11,7 @@ from authz.http.addresses import listen
 from authz.http.admin import AdminListener
 from authz.http.callers import DEV_CALLERS, Callers
 from authz.http.configured import authzen
+from authz.http.data import DataRoutes
 from authz.http.decisions import DecisionListener
 from authz.http.events import EVENTS, EventsRoute
 from authz.http.request_log import RequestLog
@@ -41,7 +42,8 @@ async def serve(pdp: Pdp) -> Listeners:
     settings = pdp.settings
     callers = Callers(settings.callers or (DEV_CALLERS if settings.dev else ()))
     standard = await authzen(pdp, callers)
-    routes = {**standard.routes, EVENTS: EventsRoute(pdp.reporter, callers).answer}
+    data = DataRoutes(pdp.decisions, callers, pdp.meter.refused)
+    routes = {**standard.routes, **data.routes, EVENTS: EventsRoute(pdp.reporter, callers).answer}
     log = RequestLog(settings.log.allows_one_in)
     listener = DecisionListener(pdp.decisions, callers, pdp.meter, log, routes, standard.aliases)
     decision_runner = await _runner(pdp, listener.handle, pdp.meter.unparsed)
