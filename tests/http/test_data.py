@@ -4,8 +4,8 @@ from typing import Any
 
 import aiohttp
 import pytest
-from opa_client import OpaClient
-from opa_client.opa_async import AsyncOpaClient
+from opa_client import OpaClient  # type: ignore[import-untyped]
+from opa_client.opa_async import AsyncOpaClient  # type: ignore[import-untyped]
 
 from tests.http.conftest import Running
 
