@@ -286,6 +286,14 @@ class Pdp:
         """Events of this node's ledger, newest first, as `audit.get_audit_events`. Reads files: not on the loop."""
         return audit.get_audit_events(path=self._parts.state, pseudonyms=self._parts.privacy.known, **filters)
 
+    def audit_page(self, **asked: Any) -> audit.Page:
+        """`audit.get_audit_page` of this node's ledger. Reads files: not on the loop."""
+        return audit.get_audit_page(path=self._parts.state, pseudonyms=self._parts.privacy.known, **asked)
+
+    def audit_tail(self, params: Mapping[str, str] | None = None, **filters: Any) -> audit.LiveTail:
+        """What is recorded on this node from now on. Reads files, and so does what is done with it: not on the loop."""
+        return audit.LiveTail(self._parts.state, audit.read_filter(filters, params, self._parts.privacy.known))
+
     def audit_integrity(self) -> tuple[bool, list[audit.Issue]]:
         """`audit.verify_audit_integrity` of this node's ledger. Reads it all: not on the loop."""
         return audit.verify_audit_integrity(self._parts.state)

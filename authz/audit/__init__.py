@@ -11,13 +11,14 @@ from authz.audit.evidence.keys import read_node_keys, read_witness_keys
 from authz.audit.evidence.package import Evidence, NothingToShowError, verify_evidence, write_evidence
 from authz.audit.evidence.proving import Proven, prove
 from authz.audit.files import Files
-from authz.audit.filters import FILTER_NAMES, Pseudonyms
+from authz.audit.filters import FILTER_NAMES, Pseudonyms, read_filter
 from authz.audit.findings import Coverage, Issue, StreamReport, TrustedKeys, Verification
 from authz.audit.forward import Recorded, records
 from authz.audit.hold import Hold, add_hold, holds, lift_hold
 from authz.audit.key_history import NodeKey, node_keys
 from authz.audit.key_rotation import KeyChange, rotate_key
 from authz.audit.limits import WriterLimits
+from authz.audit.live import LiveTail
 from authz.audit.location import (
     LedgerDamagedError,
     LedgerUnreadableError,
@@ -31,7 +32,7 @@ from authz.audit.new_key import KeyExistsError, new_node_key
 from authz.audit.offline import record_offline
 from authz.audit.prune import PrunedStream, PruneRequest, prune
 from authz.audit.published import public_keys
-from authz.audit.query import find_event, get_audit_events
+from authz.audit.query import IndexUse, Page, find_event, get_audit_events, get_audit_page
 from authz.audit.record import MAX_RECORD_BYTES, InvalidEventError, RecordTooLargeError
 from authz.audit.recovery import Recovery, Tail
 from authz.audit.remembered import default_memory
@@ -66,6 +67,7 @@ __all__ = [
     "Evidence",
     "Files",
     "Hold",
+    "IndexUse",
     "InvalidEventError",
     "Issue",
     "KeyChange",
@@ -73,11 +75,13 @@ __all__ = [
     "LedgerDamagedError",
     "LedgerUnreadableError",
     "LedgerWriter",
+    "LiveTail",
     "NoSuchEventError",
     "NodeKey",
     "NotCoveredError",
     "NotServedError",
     "NothingToShowError",
+    "Page",
     "Proven",
     "PruneRequest",
     "PrunedStream",
@@ -108,6 +112,7 @@ __all__ = [
     "duration",
     "find_event",
     "get_audit_events",
+    "get_audit_page",
     "holds",
     "ledger_event",
     "lift_hold",
@@ -118,6 +123,7 @@ __all__ = [
     "prove",
     "prune",
     "public_keys",
+    "read_filter",
     "read_node_keys",
     "read_status",
     "read_witness_keys",

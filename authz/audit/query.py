@@ -71,8 +71,26 @@ def get_audit_events(
 
     Raises BadRequestError that names the parameter, LedgerUnreadableError when there is no ledger or it cannot be read.
     """
+    asked = {"params": params, "pseudonyms": pseudonyms, **filters}
+    return get_audit_page(limit, after, path=path, from_segments=from_segments, **asked).events
+
+
+def get_audit_page(
+    limit: int = 100,
+    after: str | None = None,
+    *,
+    path: Path | str | None = None,
+    params: Mapping[str, str] | None = None,
+    pseudonyms: Pseudonyms | None = None,
+    from_segments: bool = False,
+    **filters: Any,
+) -> Page:
+    """`get_audit_events` with the cursor of the next page, and what the index had to do with it.
+
+    `after` is such a cursor, or an event's id.
+    """
     wanted = read_filter(filters, params, pseudonyms)
-    return search(wanted, limit, after, path=path, from_segments=from_segments).events
+    return search(wanted, limit, after, path=path, from_segments=from_segments)
 
 
 def search(

@@ -7,7 +7,6 @@ import socket
 import struct
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal, NamedTuple, TypeVar
-from urllib.parse import parse_qsl
 
 import msgspec
 from aiohttp import web
@@ -27,6 +26,7 @@ from authz.core import (
 )
 from authz.gateways import Reply, RequestHead, bearer_token, problem, provenance
 from authz.http.answers import read_body, refused, response, shown
+from authz.http.audit_search import SearchRoutes
 from authz.http.callers import is_loopback
 from authz.http.erasure import ErasureRoute
 from authz.http.errors import MethodNotSupportedError, NotFoundError
@@ -54,11 +54,19 @@ class Row(NamedTuple):
 class Act(NamedTuple):
     """One admin route that changes something: the scope it takes, and what it does with the body, for whom.
 
-    It is let through also while the ledger fails: what it is for may be that very failure.
+    `in_emergency`: it is let through also while the ledger fails: what it is for may be that very failure.
     """
 
     scope: str
     act: Callable[[bytes, str], Awaitable[Reply]]
+    in_emergency: bool = True
+
+
+class Stream(NamedTuple):
+    """One admin route whose answer does not end by itself: the scope it takes, and what sends it."""
+
+    scope: str
+    send: Callable[[RequestHead, web.BaseRequest], Awaitable[Reply | web.StreamResponse]]
 
 
 class AdminListener:
@@ -69,13 +77,14 @@ class AdminListener:
         self._break_glass = {each.sha256: each.name for each in pdp.settings.admin.tokens}
         self._scraping = asyncio.Lock()
         ledger = LedgerRoutes(pdp)
+        self._search = SearchRoutes(pdp)
         self._routes: dict[str, Row] = {
             "/healthz": Row(None, self._healthz),
             "/readyz": Row(None, self._readyz),
             "/metrics": Row("metrics", self._metrics),
             "/v1/catalogue": Row("admin:metrics:read", self._catalogue),
             "/v1/policy": Row("admin:security:read", self._policy),
-            "/v1/audit/events": Row("admin:audit:read", self._events),
+            "/v1/audit/events": Row("admin:audit:read", self._search.events),
             "/v1/audit/integrity": Row("admin:audit:read", self._integrity),
             "/v1/audit/checkpoint": Row("admin:audit:read", ledger.checkpoint),
         }
@@ -84,26 +93,37 @@ class AdminListener:
             LOG: Row("admin:audit:read", ledger.log),
             PROOF: Row("admin:audit:read", ledger.proof),
         }
+        self._streams: dict[str, Stream] = {"/v1/audit/tail": Stream("admin:audit:read", self._search.tail)}
         self._acts: dict[str, Act] = {
             "/v1/audit/degrade": Act("admin:security:write", self._degrade),
+            "/v1/audit/search": Act("admin:audit:read", self._search.search, in_emergency=False),
             "/v1/audit/erase": Act("admin:security:write", ErasureRoute(pdp).erase),
             "/v1/log/level": Act("admin:security:write", self._log_level),
         }
+
+    async def close(self) -> None:
+        """End the answers that do not end by themselves."""
+        self._search.close()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; whatever is not expected is a 503."""
         head = RequestHead(request.method, request.raw_path, request.headers)
         try:
             reply = await self._answer(head, request)
+            if isinstance(reply, web.StreamResponse):
+                return reply
         except Exception as error:  # noqa: BLE001 - as in the decision listener: the unexpected is a 503
             reply = refused(head, error, self._pdp.meter.refused)
         return response(reply, head)
 
-    async def _answer(self, head: RequestHead, request: web.BaseRequest) -> Reply:
+    async def _answer(self, head: RequestHead, request: web.BaseRequest) -> Reply | web.StreamResponse:
         path = head.target.partition("?")[0]
         act = self._acts.get(path)
         if act is not None:
             return await self._acted(head, request, act)
+        stream = self._streams.get(path)
+        if stream is not None:
+            return await self._streamed(head, request, stream)
         row = self._routes.get(path) or self._row_below(path)
         if row is None:
             raise NotFoundError(f"There is nothing at {shown(path)}")
@@ -119,10 +139,19 @@ class AdminListener:
         """The route that takes whatever follows its own path."""
         return next((row for prefix, row in self._below.items() if path.startswith(prefix) and path != prefix), None)
 
+    async def _streamed(
+        self, head: RequestHead, request: web.BaseRequest, stream: Stream
+    ) -> Reply | web.StreamResponse:
+        if head.method != "GET":
+            raise MethodNotSupportedError(f"{head.method} is not supported here; use GET")
+        found = await self._guarded(head, request, stream.scope, self._pdp.decisions)
+        return found if isinstance(found, Reply) else await stream.send(head, request)
+
     async def _acted(self, head: RequestHead, request: web.BaseRequest, act: Act) -> Reply:
         if head.method != "POST":
             raise MethodNotSupportedError(f"{head.method} is not supported here; use POST")
-        found = await self._guarded(head, request, act.scope, self._pdp.emergency)
+        decisions = self._pdp.emergency if act.in_emergency else self._pdp.decisions
+        found = await self._guarded(head, request, act.scope, decisions)
         if isinstance(found, Reply):
             return found
         return await act.act(await read_body(request), found.who)
@@ -183,11 +212,6 @@ class AdminListener:
         policy = self._pdp.policies.active
         return _json({"revision": policy.revision, "engine": policy.engine, "source": self._pdp.policy_source})
 
-    async def _events(self, head: RequestHead) -> Reply:
-        filters = _filters(head.target)
-        events = await asyncio.to_thread(self._pdp.audit_events, **filters)
-        return _json({"events": events})
-
     async def _degrade(self, body: bytes, who: str) -> Reply:
         asked = _decoded(body, Degrade)
         return _json({"until": await self._pdp.degrade(asked.seconds, asked.reason, who), "by": who})
@@ -221,27 +245,6 @@ def _decoded(body: bytes, shape: type[_Body]) -> _Body:
         return msgspec.json.decode(body, type=shape)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequestError(f"body: {error}") from None
-
-
-def _filters(target: str) -> dict[str, Any]:
-    """The query as the filters of `get_audit_events`.
-
-    Raises BadRequestError, naming the parameter.
-    """
-    filters: dict[str, Any] = {}
-    params: dict[str, str] = {}
-    for name, value in parse_qsl(target.partition("?")[2], keep_blank_values=True):
-        if name.startswith("param."):
-            params[name.removeprefix("param.")] = value
-        elif name == "limit":
-            if not value.isdecimal() or not 1 <= int(value) <= 1000:
-                raise BadRequestError("limit: must be a whole number from 1 to 1000")
-            filters["limit"] = int(value)
-        elif name == "path":
-            raise BadRequestError("path: is not a filter")
-        else:
-            filters["after" if name == "cursor" else name] = value
-    return {**filters, "params": params} if params else filters
 
 
 def _asked(head: RequestHead, scope: str, token: BearerToken | None) -> AccessRequest:

@@ -47,8 +47,9 @@ async def serve(pdp: Pdp) -> Listeners:
     log = RequestLog(settings.log.allows_one_in)
     listener = DecisionListener(pdp.decisions, callers, pdp.meter, log, routes, standard.aliases)
     decision_runner = await _runner(pdp, listener.handle, pdp.meter.unparsed)
-    admin_runner = await _runner(pdp, AdminListener(pdp).handle, lambda: pdp.meter.refused("unparsed"))
-    opened = Listeners((decision_runner.cleanup, admin_runner.cleanup))
+    admin = AdminListener(pdp)
+    admin_runner = await _runner(pdp, admin.handle, lambda: pdp.meter.refused("unparsed"))
+    opened = Listeners((decision_runner.cleanup, admin.close, admin_runner.cleanup))
     try:
         opened = opened._replace(
             decision=await listen(decision_runner, settings.listen, "listen"),

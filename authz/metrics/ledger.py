@@ -83,6 +83,23 @@ AUDIT_HISTORY_DISAGREES = Gauge(
     ("place",),
     registry=REGISTRY,
 )
+AUDIT_CONSUMER_LAG_RECORDS = Gauge(
+    "authz_audit_consumer_lag_records",
+    "Durable records that a consumer of the auditor's trail, such as the index, has not taken yet.",
+    ("consumer",),
+    registry=REGISTRY,
+)
+AUDIT_CONSUMER_FAILING = Gauge(
+    "authz_audit_consumer_failing",
+    "1 while a consumer of the auditor's trail takes no records; the auditor's log says why.",
+    ("consumer",),
+    registry=REGISTRY,
+)
+AUDIT_INDEX_REFUSED_TOTAL = Counter(
+    "authz_audit_index_refused_total",
+    "Rows of the index that were not what lies in the ledger, and were not answered.",
+    registry=REGISTRY,
+)
 
 at_zero(AUDIT_EVENTS_TOTAL, (*EVENT_TYPES, OTHER))
 at_zero(AUDIT_DECISIONS_TOTAL, OUTCOMES)

@@ -20,6 +20,8 @@ from authz.metrics import (
     AUDIT_ALARMS,
     AUDIT_ANCHOR_AGE_SECONDS,
     AUDIT_CHECKPOINT_AGE_SECONDS,
+    AUDIT_CONSUMER_FAILING,
+    AUDIT_CONSUMER_LAG_RECORDS,
     AUDIT_HISTORY_DISAGREES,
     AUDIT_LAG_RECORDS,
     AUDIT_WITNESS_AGE_SECONDS,
@@ -146,6 +148,8 @@ class AuditorWatch:
         detail = "no status yet" if self.status is None else f"{len(self.status.alarms)} alarms"
         if self.status is not None and self.status.trouble:
             detail = f"{detail}; {self.status.trouble}"
+        for each in self.status.consumers if self.status is not None else ():
+            detail = f"{detail}; {each.name} fails: {each.failure}" if each.failure else detail
         fix = "Look at the auditor's log (logger authz.auditor) and at `authz audit verify`" if late else ""
         return Check("auditor", ok=not late, detail=f"signed {age:.0f} s ago; {detail}", fix=fix)
 
@@ -154,6 +158,9 @@ class AuditorWatch:
         for each in status.streams:
             AUDIT_CHECKPOINT_AGE_SECONDS.labels(each.stream).set(max(0.0, now - each.covered_at))
             AUDIT_LAG_RECORDS.labels(each.stream).set(each.lag_records)
+        for consumer in status.consumers:
+            AUDIT_CONSUMER_LAG_RECORDS.labels(consumer.name).set(consumer.lag_records)
+            AUDIT_CONSUMER_FAILING.labels(consumer.name).set(consumer.failure is not None)
         AUDIT_ALARMS.set(len(status.alarms))
         outward = read_outward(status.outward)
         for one in (*outward.witnesses, *outward.anchors):

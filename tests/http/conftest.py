@@ -28,6 +28,7 @@ class Running:
 
     def __init__(self, pdp: Pdp, listeners: http.Listeners, session: aiohttp.ClientSession, state: Path) -> None:
         self.pdp = pdp
+        self.listeners = listeners
         self.decision = listeners.decision
         self.admin = listeners.admin
         self.state = state

@@ -59,13 +59,20 @@ class StreamReader:
 
     def next(self, place: Place, until: Place | None = None) -> Batch | None:
         """What comes after `place`, at most up to `until`; None when there is nothing yet. Raises OSError."""
-        span = self._span(place)
-        if span is None:
+        found = self._lines(place, until)
+        if found is None:
             return None
-        end = min(span.end, span.start.offset + BATCH_BYTES)
-        if until is not None and until.segment == span.start.segment and until.offset > span.start.offset:
-            end = min(end, until.offset)
-        return self._batch(span, end)
+        start, lines, after = found
+        if not lines:
+            return Batch(self.stream, start.segment, (), after)
+        hashes = [sha256(line).hexdigest().encode() for line in lines]
+        records = tuple(self._records(start, lines, hashes))
+        return Batch(self.stream, start.segment, records, after._replace(prev=hashes[-1]))
+
+    def lines(self, place: Place) -> tuple[list[bytes], Place] | None:
+        """The lines after `place`, as they are, and the place after them; None when there are none yet. OSError."""
+        found = self._lines(place, None)
+        return None if found is None else (found[1], found[2])
 
     def _span(self, place: Place) -> Span | None:
         """The rest of the segment that the place is in, or of the first one behind it that has any."""
@@ -96,25 +103,23 @@ class StreamReader:
             self._counted[name] = extents(self._directory, since=name, most=2)[0].counted_bytes
         return self._counted[name]
 
-    def _batch(self, span: Span, end: int) -> Batch | None:
-        start = span.start
+    def _lines(self, place: Place, until: Place | None) -> tuple[Place, list[bytes], Place] | None:
+        """Where they begin, the lines, and the place after them, without its hash."""
+        span = self._span(place)
+        if span is None:
+            return None
+        start, end = span.start, min(span.end, span.start.offset + BATCH_BYTES)
+        if until is not None and until.segment == start.segment and until.offset > start.offset:
+            end = min(end, until.offset)
         data = self._read(start.segment, start.offset, end, span.end)
         whole = data.rfind(b"\n") + 1
-        if not whole:
-            self.trouble = f"{self.stream}/{start.segment}: no record ends after byte {start.offset}, where some should"
-            return self._past(span)
-        lines = data[: whole - 1].split(b"\n")
-        hashes = [sha256(line).hexdigest().encode() for line in lines]
-        records = tuple(self._records(start, lines, hashes))
-        after = Place(start.segment, start.offset + whole, start.seq + len(lines), hashes[-1])
-        return Batch(self.stream, start.segment, records, after)
-
-    def _past(self, span: Span) -> Batch | None:
-        """Go on in the next segment, where there is one: nothing more of this one can be read as lines."""
-        start = span.start
+        if whole:
+            lines = data[: whole - 1].split(b"\n")
+            return start, lines, Place(start.segment, start.offset + whole, start.seq + len(lines), None)
+        self.trouble = f"{self.stream}/{start.segment}: no record ends after byte {start.offset}, where some should"
         if start.segment == self.segments[-1]:
             return None
-        return Batch(self.stream, start.segment, (), start._replace(offset=span.end, prev=None))
+        return start, [], start._replace(offset=span.end, prev=None)  # on in the next one: here are no lines any more
 
     def _read(self, segment: str, offset: int, end: int, most: int) -> bytes:
         with open_segment(self._directory / segment) as file:
