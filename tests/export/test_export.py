@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from authz.audit import EVENT_TYPES, Recorded, get_audit_events, records
+from authz.audit.durable import Mark, mark_text
 from authz.cli import program
 from authz.core import DecisionBody, Event
 from authz.export.formats import COLUMNS, FORMATS
@@ -125,6 +126,12 @@ def test_what_is_cut_short_leaves_nothing(state: Path, tmp_path: Path, monkeypat
     damaged.write_bytes(whole)
     assert run("-o", tmp_path / "all.jsonl", "--cursor", tmp_path / "cursor").exit_code == 0
     assert (tmp_path / "all.jsonl").read_bytes().splitlines() == written(state)
+
+
+def test_only_what_is_durable_is_exported(state: Path) -> None:
+    """What stands behind the durable mark may yet be lost, and its number be given to another record."""
+    (state / "audit" / "worker-1" / "durable").write_bytes(mark_text(Mark(1, 1_000, 4)))
+    assert [each.seq for each in records(state) if each.stream == "worker-1"] == [1, 2, 3, 4]
 
 
 def test_nothing_is_written_over(state: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import sqlite3
 from contextlib import closing
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -209,16 +210,30 @@ async def test_erasing_by_command_beside_a_running_service(start: Start, tmp_pat
 
 
 async def test_replicas_are_told_one_by_one(start: Start, tmp_path: Path) -> None:
-    """--url asks each replica; one that is missed is exit 3 and said."""
-    running = await start(**{"audit.privacy": "salts", "admin.tokens": []})
-    await live(running)
-    (tmp_path / "token").write_text(running.token("root", "admin"))
-    run = ["audit", "erase", "--subject", ALICE, "--token-file", str(tmp_path / "token"), "--url", running.admin]
+    """Replicas have a key in common and each its own salts: --url erases on each, and one that is missed is exit 3."""
+    (tmp_path / "pseudonym.key").write_text("k" * 64)
+    (tmp_path / "pseudonym.key").chmod(0o600)
+    (tmp_path / "token").write_text("hammer")
+    flags = {
+        "audit.privacy": "salts",
+        "audit.pseudonym_key": str(tmp_path / "pseudonym.key"),
+        "admin.tokens": [{"name": "on-call", "sha256": sha256(b"hammer").hexdigest()}],
+    }
+    replicas = [await start(**flags), await start(**flags, state=str(tmp_path / "other"))]
+    replicas[1].state = tmp_path / "other"
+    for replica in replicas:
+        await live(replica)
+    names = [{event["subject"] for event in await replica.events(subject=ALICE)} for replica in replicas]
+    assert [len(each) for each in names] == [1, 1]
+    assert names[0] != names[1]
+    run = ["audit", "erase", "--subject", ALICE, "--token-file", str(tmp_path / "token"), "--url", replicas[0].admin]
     missed = await asyncio.to_thread(CliRunner().invoke, program, [*run, "--url", "http://127.0.0.1:1"])
-    done = await asyncio.to_thread(CliRunner().invoke, program, run)
-    assert (missed.exit_code, done.exit_code) == (3, 0)
-    assert "http://127.0.0.1:1: NOT DONE" in missed.stderr
-    assert "2 salts or names erased, 8 records unlinked" in missed.stdout
+    assert (missed.exit_code, "http://127.0.0.1:1: NOT DONE" in missed.stderr) == (3, True)
+    assert [len(await replica.events(subject=ALICE)) for replica in replicas] == [0, 4]
+    done = await asyncio.to_thread(CliRunner().invoke, program, [*run, "--url", replicas[1].admin])
+    assert done.exit_code == 0
+    assert f"{replicas[1].admin}: 2 salts or names erased, 8 records unlinked" in done.stdout
+    assert [len(await replica.events(subject=ALICE)) for replica in replicas] == [0, 0]
 
 
 async def test_without_salts_it_says_what_it_cannot_do(start: Start) -> None:
