@@ -23,6 +23,7 @@ from authz.cli.policy import policy
 from authz.cli.policy_access import COMMANDS as ACCESS_COMMANDS
 from authz.cli.policy_sign import COMMANDS as SIGNING_COMMANDS
 from authz.cli.serve import serve
+from authz.cli.slo import slo
 from authz.cli.token import token
 from authz.core import AuthzError
 
@@ -35,7 +36,7 @@ def program() -> None:
     """An authorization decision point for API gateways."""
 
 
-for command in (serve, check, token, audit, policy, keys, config):
+for command in (serve, check, token, audit, policy, keys, slo, config):
     program.add_command(command)
 for command in (
     verify_command,

@@ -12,7 +12,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Struct
 
-from authz import log
+from authz import log, slos
 from authz.core import (
     AccessRequest,
     Action,
@@ -82,6 +82,7 @@ class AdminListener:
             "/healthz": Row(None, self._healthz),
             "/readyz": Row(None, self._readyz),
             "/metrics": Row("metrics", self._metrics),
+            "/v1/slo": Row("admin:metrics:read", self._slo),
             "/v1/catalogue": Row("admin:metrics:read", self._catalogue),
             "/v1/policy": Row("admin:security:read", self._policy),
             "/v1/audit/events": Row("admin:audit:read", self._search.events),
@@ -199,10 +200,17 @@ class AdminListener:
         return _json(document, 200 if ready else 503)
 
     async def _metrics(self, head: RequestHead) -> Reply:
+        body, content_type = await self._scraped(",".join(head.headers.getall("Accept", [])))
+        return Reply(200, {"Content-Type": content_type}, body)
+
+    async def _scraped(self, accept: str) -> tuple[bytes, str]:
         async with self._scraping:  # One after the other: each shows one moment.
             self._pdp.refresh_gauges()
-            body, content_type = await render(",".join(head.headers.getall("Accept", [])))
-        return Reply(200, {"Content-Type": content_type}, body)
+            return await render(accept)
+
+    async def _slo(self, _head: RequestHead) -> Reply:
+        text, _ = await self._scraped("")
+        return _json(slos.as_dict(await asyncio.to_thread(slos.judge_text, text.decode())))
 
     async def _catalogue(self, _head: RequestHead) -> Reply:
         policy = self._pdp.policies.active
