@@ -67,7 +67,7 @@ class Query(NamedTuple):
 
 def parse(text: str) -> Query:
     """Read a query. Raises ObjectivesError for anything but sums of plain selectors joined by + and -."""
-    terms = []
+    terms: list[Term] = []
     at = 0
     while at < len(text.rstrip()):
         found = _TERM.match(text, at)
@@ -85,7 +85,7 @@ def _selector(found: re.Match[str]) -> str:
 
 
 def _matchers(text: str) -> tuple[_Matcher, ...]:
-    matchers = []
+    matchers: list[_Matcher] = []
     at = 0
     while at < len(text):
         found = _MATCHER.match(text, at)
