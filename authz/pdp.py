@@ -154,6 +154,7 @@ class Pdp:
         meter = DecisionMeter(
             {
                 METADATA: ("GET",),
+                "/openapi.json": ("GET",),
                 **dict.fromkeys((*AUTHZEN_PATHS, *SEARCH_PATHS.values(), "/v1/events", *OPA_DATA, *PLUGINS), ("POST",)),
             }
         )

@@ -6,6 +6,7 @@ from pathlib import Path
 from authz import metrics
 from authz.config import reference
 from authz.core import EVENT_TYPES, REASONS, REFUSALS
+from authz.http import decision_document
 
 ROOT = Path(__file__).parent.parent
 _NOTE = "<!-- Made by tools/generate.py from the code. Do not edit. -->"
@@ -48,7 +49,13 @@ def metrics_page() -> str:
     return f"{_NOTE}\n\n{metrics.reference(vars(metrics))}"
 
 
+def openapi() -> str:
+    """docs/openapi.json: the decision listener's."""
+    return decision_document().decode()
+
+
 PAGES = {
+    "docs/openapi.json": openapi,
     "docs/configuration.md": configuration,
     "docs/reasons.md": reasons,
     "docs/events.md": events,

@@ -5,7 +5,7 @@ import hashlib
 import os
 import socket
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import msgspec
@@ -31,6 +31,8 @@ from authz.http.callers import is_loopback
 from authz.http.erasure import ErasureRoute
 from authz.http.errors import MethodNotSupportedError, NotFoundError
 from authz.http.ledger import EVENT, LOG, PROOF, LedgerRoutes
+from authz.http.openapi import PATH as OPENAPI
+from authz.http.openapi import Operation, admin_document
 from authz.metrics import BREAK_GLASS_TOTAL, render
 from authz.pdp import Pdp
 
@@ -69,6 +71,15 @@ class Stream(NamedTuple):
     send: Callable[[RequestHead, web.BaseRequest], Awaitable[Reply | web.StreamResponse]]
 
 
+def _read_operation(path: str, row: Row | Stream) -> Operation:
+    guarded = () if row.scope is None else (401, 403, 429)
+    statuses = tuple(sorted({200, 400, 405, 503, *guarded, *((404,) if "{path}" in path else ())}))
+    answers = row.send if isinstance(row, Stream) else row.answer
+    summary = (answers.__doc__ or path).partition("\n")[0]
+    scope = "admin:metrics:read" if row.scope == "metrics" else row.scope
+    return Operation(path, "get", summary, statuses, None, scope=scope)
+
+
 class AdminListener:
     """Serves operators and scrapers. It has no part in decisions for gateways."""
 
@@ -101,6 +112,20 @@ class AdminListener:
             "/v1/audit/erase": Act("admin:security:write", ErasureRoute(pdp).erase),
             "/v1/log/level": Act("admin:security:write", self._log_level),
         }
+        self._document = admin_document(self.operations())
+        self._routes[OPENAPI] = Row(None, self._openapi)
+
+    def operations(self) -> Iterator[Operation]:
+        """What this listener does, for its OpenAPI document."""
+        for path, row in self._routes.items():
+            yield _read_operation(path, row)
+        for prefix, row in self._below.items():
+            yield _read_operation(f"{prefix}{{path}}", row)
+        for path, stream in self._streams.items():
+            yield _read_operation(path, stream)
+        for path, act in self._acts.items():
+            statuses = (200, 400, 401, 403, 405, 413, 429, 503)
+            yield Operation(path, "post", path, statuses, {"type": "object"}, {"type": "object"}, scope=act.scope)
 
     async def close(self) -> None:
         """End the answers that do not end by themselves."""
@@ -189,6 +214,9 @@ class AdminListener:
         if token is not None:
             return self._break_glass.get(_digest(token))
         return _same_user(request)
+
+    async def _openapi(self, _head: RequestHead) -> Reply:
+        return Reply(200, {"Content-Type": "application/json"}, self._document)
 
     async def _healthz(self, _head: RequestHead) -> Reply:
         return _json({"status": "ok"})

@@ -7,18 +7,24 @@ from typing import NamedTuple
 from aiohttp import web
 
 from authz.core import ConfigurationError
+from authz.gateways import Reply, RequestHead
 from authz.http.addresses import listen
 from authz.http.admin import AdminListener
+from authz.http.answers import Answer
 from authz.http.callers import DEV_CALLERS, Callers
 from authz.http.configured import authzen
 from authz.http.data import DataRoutes
 from authz.http.decisions import DecisionListener
+from authz.http.errors import MethodNotSupportedError
 from authz.http.events import EVENTS, EventsRoute
+from authz.http.openapi import PATH as OPENAPI
+from authz.http.openapi import decision_document
 from authz.http.request_log import RequestLog
 from authz.http.server import Handler, Server
 from authz.pdp import Pdp
 
 _DRAIN_SECONDS = 10.0
+_DOCUMENT = decision_document()
 
 
 class Listeners(NamedTuple):
@@ -43,7 +49,7 @@ async def serve(pdp: Pdp) -> Listeners:
     callers = Callers(settings.callers or (DEV_CALLERS if settings.dev else ()))
     standard = await authzen(pdp, callers)
     data = DataRoutes(pdp.decisions, callers, pdp.meter.refused)
-    routes = {**standard.routes, **data.routes, EVENTS: EventsRoute(pdp.reporter, callers).answer}
+    routes = {**standard.routes, **data.routes, EVENTS: EventsRoute(pdp.reporter, callers).answer, OPENAPI: _described}
     log = RequestLog(settings.log.allows_one_in)
     listener = DecisionListener(pdp.decisions, callers, pdp.meter, log, routes, standard.aliases)
     decision_runner = await _runner(pdp, listener.handle, pdp.meter.unparsed)
@@ -65,6 +71,13 @@ async def serve(pdp: Pdp) -> Listeners:
         await opened.close()
         raise
     return opened
+
+
+async def _described(head: RequestHead, _request: web.BaseRequest) -> Answer:
+    """This listener's OpenAPI document."""
+    if head.method not in ("GET", "HEAD"):
+        raise MethodNotSupportedError(f"{head.method} is not supported here; use GET")
+    return Answer(Reply(200, {"Content-Type": "application/json"}, _DOCUMENT))
 
 
 async def _with_envoy_grpc(opened: Listeners, pdp: Pdp, callers: Callers, log: RequestLog) -> Listeners:
