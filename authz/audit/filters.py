@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from authz.audit.moment import moment
-from authz.core import BadRequestError
+from authz.core import BadRequestError, coarse_address
 
 Pseudonyms = Callable[[str], Iterable[str]]
 """All pseudonyms a clear value may have been recorded under, one for each live key."""
@@ -123,6 +123,9 @@ def _values(name: str, value: str, pseudonyms: Pseudonyms | None) -> tuple[str, 
         return tuple(pseudonyms(value))
     if name == "session_id":
         return _disguised(value, pseudonyms)
+    if name == "ip":
+        # Records may hold the network instead (`audit.fields`).
+        return tuple(dict.fromkeys((value, coarse_address(value) or value)))
     return (value.upper(), value) if name == "method" else (value,)
 
 

@@ -1,6 +1,7 @@
 """Configuration: every setting, where it comes from, and what is refused."""
 
 from authz.config.loading import checked, load, read, split_address
+from authz.config.privacy import check_privacy
 from authz.config.reference import reference, starter
 from authz.config.settings import (
     AddressLimit,
@@ -42,6 +43,7 @@ __all__ = [
     "Settings",
     "SharedLimits",
     "WitnessSettings",
+    "check_privacy",
     "checked",
     "load",
     "read",

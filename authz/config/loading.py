@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from authz.config.privacy import check_privacy
 from authz.config.settings import Settings
 from authz.core import ConfigurationError
 
@@ -55,6 +56,7 @@ def checked(settings: Settings) -> Settings:
     Raises ConfigurationError for the first thing that is missing or refused, with the line to add.
     """
     _check_callers(settings)
+    check_privacy(settings.audit)
     if settings.dev:
         _check_dev(settings)
         return settings

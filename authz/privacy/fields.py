@@ -22,35 +22,32 @@ _Param = Callable[[str, Treatment, Pseudonyms], str | None]
 
 
 def read_fields(settings: FieldSettings, sealer: Sealer | None) -> Fields:
-    """Raises ConfigurationError, naming the key, when something is to be encrypted and there is nobody to seal to."""
+    """Raises ConfigurationError when something is to be encrypted and there is nobody to seal to."""
     if settings == FieldSettings():
         return KEPT
     return Fields(
-        ip=_text("ip", settings.ip, coarse_address, sealer),
-        user_agent=_text("user_agent", settings.user_agent, coarse_agent, sealer),
+        ip=_text(settings.ip, coarse_address, sealer),
+        user_agent=_text(settings.user_agent, coarse_agent, sealer),
         session_id=settings.session_id == "keep",
         param=_param(settings.params, sealer),
     )
 
 
-def _text(name: str, how: str, coarse: _Text, sealer: Sealer | None) -> _Text:
+def _text(how: str, coarse: _Text, sealer: Sealer | None) -> _Text:
     if how == "encrypt":
-        return _sealing(_needed(name, sealer))
+        return _sealing(_needed(sealer))
     return {"keep": shortened, "coarsen": coarse, "drop": _dropped}[how]
 
 
 def _param(how: str, sealer: Sealer | None) -> _Param:
     if how == "encrypt":
-        return _sealing_param(_needed("params", sealer))
+        return _sealing_param(_needed(sealer))
     return _PARAMS[how]
 
 
-def _needed(name: str, sealer: Sealer | None) -> Sealer:
+def _needed(sealer: Sealer | None) -> Sealer:
     if sealer is None:
-        raise ConfigurationError(
-            f"audit.fields.{name}: encrypt needs the security team's public key. Add\n\n[audit]\n"
-            'security_key = "/etc/authz/security.pub"   # authz keys team new makes the pair'
-        )
+        raise ConfigurationError("audit.security_key: is needed by what audit.fields encrypts")
     return sealer
 
 

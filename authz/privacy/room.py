@@ -8,8 +8,8 @@ from typing import Final
 
 import structlog
 
-from authz.config import AuditSettings
-from authz.core import ConfigurationError, Event, Fields, Identities, Pseudonyms
+from authz.config import AuditSettings, check_privacy
+from authz.core import Event, Fields, Identities, Pseudonyms
 from authz.privacy.erasing import Erasure, check_request, erase_here, receipt
 from authz.privacy.fields import read_fields
 from authz.privacy.finding import known_pseudonyms
@@ -31,7 +31,7 @@ class Privacy:
     """
 
     def __init__(self, settings: AuditSettings, state: Path) -> None:
-        _check(settings)
+        check_privacy(settings)
         salting = settings.privacy == "salts"
         sealer = Sealer(load_team_key(Path(settings.security_key))) if settings.security_key else None
         self.fields: Fields = read_fields(settings.fields, sealer)
@@ -123,17 +123,3 @@ class _Kept:
                 continue
             if changed:
                 self.identities.forget()
-
-
-def _check(settings: AuditSettings) -> None:
-    """What cannot be meant together."""
-    if settings.names and not settings.security_key:
-        raise ConfigurationError(
-            "audit.names: needs the security team's public key. Add\n\n[audit]\n"
-            'security_key = "/etc/authz/security.pub"   # authz keys team makes the pair'
-        )
-    if settings.privacy == "salts" and settings.fields.params == "encrypt":
-        raise ConfigurationError(
-            "audit.fields.params: encrypted parameters stay readable for the security team after a person was erased; "
-            'with privacy = "salts" use keep, coarsen or drop'
-        )

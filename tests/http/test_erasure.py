@@ -302,3 +302,23 @@ async def test_who_may_erase(running: Running) -> None:
         401, 403, 403,
     ]  # fmt: skip
     assert await running.events(type="audit.erased") == []
+
+
+async def test_reported_events_are_erased_from_too(start: Start) -> None:
+    """What callers report of her is found by her clear id, and after an erasure by nobody."""
+    running = await start(**{"audit.privacy": "salts"})
+    reported = [{"id": f"e-{number}", "type": "user.profile_accessed", "subject": ALICE} for number in range(3)]
+    answer = await running.send("POST", f"{running.decision}/v1/events", reported)
+    assert answer.status == 200, answer.body
+    assert len(await running.events(subject=ALICE)) == 3
+    assert (await erase(running, ALICE))["unlinked"] == 3
+    assert await running.events(subject=ALICE) == []
+
+
+async def test_an_address_is_found_as_its_network(start: Start) -> None:
+    """A search for an address finds records that hold its network alone."""
+    running = await start(**{"audit.fields": {"ip": "coarsen"}})
+    for address in ("203.0.113.7", "203.0.114.7"):
+        headers = {"X-Original-Method": "GET", "X-Original-URI": "/memory", "X-Authz-Client-IP": address}
+        await running.send("GET", f"{running.decision}/check/nginx", headers=headers)
+    assert [event["ip"] for event in await running.events(ip="203.0.113.200")] == ["203.0.113.0/24"]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from authz.config import AuditSettings, FieldSettings
+from authz.config import AuditSettings, FieldSettings, load
 from authz.core import KEPT, ConfigurationError, Treatment
 from authz.privacy import Opener, Privacy, new_team_key
 from authz.privacy.fields import read_fields
@@ -52,9 +52,12 @@ def test_what_is_kept_costs_nothing() -> None:
     ("settings", "message"),
     [
         (AuditSettings(names=True), r"audit\.names: needs the security team's public key"),
-        (AuditSettings(fields=FieldSettings(ip="encrypt")), r"audit\.fields\.ip: encrypt needs"),
-        (AuditSettings(fields=FieldSettings(user_agent="encrypt")), r"audit\.fields\.user_agent: encrypt needs"),
-        (AuditSettings(fields=FieldSettings(params="encrypt")), r"audit\.fields\.params: encrypt needs"),
+        (AuditSettings(fields=FieldSettings(ip="encrypt")), r"audit\.fields\.ip: needs the security team"),
+        (
+            AuditSettings(fields=FieldSettings(user_agent="encrypt")),
+            r"audit\.fields\.user_agent: needs the security team",
+        ),
+        (AuditSettings(fields=FieldSettings(params="encrypt")), r"audit\.fields\.params: needs the security team"),
         (
             AuditSettings(privacy="salts", fields=FieldSettings(params="encrypt"), security_key="team.pub"),
             r"audit\.fields\.params: encrypted parameters stay readable",
@@ -68,6 +71,18 @@ def test_what_cannot_be_meant_is_refused(tmp_path: Path, settings: AuditSettings
     """A setting that cannot hold what it promises stops the start, by its name."""
     with pytest.raises(ConfigurationError, match=message):
         Privacy(settings, tmp_path)
+
+
+def test_the_settings_themselves_are_refused() -> None:
+    """`authz config check` finds it before a start does."""
+    with pytest.raises(ConfigurationError, match=r"audit\.names: needs the security team's public key"):
+        load(None, {}, {"dev": True, "audit.names": True})
+
+
+def test_nothing_is_sealed_to_nobody() -> None:
+    """Without a key there is no sealing, whoever asks."""
+    with pytest.raises(ConfigurationError, match=r"audit\.security_key: is needed"):
+        read_fields(FieldSettings(ip="encrypt"), None)
 
 
 def test_keyed_pseudonyms_alone_keep_no_table(tmp_path: Path) -> None:
