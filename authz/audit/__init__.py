@@ -1,5 +1,6 @@
 """The ledger: an append-only, hash-chained record of every decision, durable before the reply leaves."""
 
+from authz.audit.alarms import RULE_NAMES, Trial, try_alarms
 from authz.audit.archive import ArchivedStream, archive
 from authz.audit.archive_check import CheckedStream, check_archive
 from authz.audit.auditor import AuditorProcess, SigningUnsafeError
@@ -33,10 +34,10 @@ from authz.audit.offline import record_offline
 from authz.audit.prune import PrunedStream, PruneRequest, prune
 from authz.audit.published import public_keys
 from authz.audit.query import IndexUse, Page, find_event, get_audit_events, get_audit_page
+from authz.audit.recent import reported_since
 from authz.audit.record import MAX_RECORD_BYTES, InvalidEventError, RecordTooLargeError
 from authz.audit.recovery import Recovery, Tail
 from authz.audit.remembered import default_memory
-from authz.audit.reported import reported_since
 from authz.audit.retention import retention_limit
 from authz.audit.segment import ledger_event
 from authz.audit.served import NODE, NotServedError, served
@@ -55,6 +56,7 @@ __all__ = [
     "FILTER_NAMES",
     "MAX_RECORD_BYTES",
     "NODE",
+    "RULE_NAMES",
     "Alarm",
     "ArchivedStream",
     "AuditorProcess",
@@ -95,6 +97,7 @@ __all__ = [
     "StreamStatus",
     "StreamSummary",
     "Tail",
+    "Trial",
     "TrustedKeys",
     "UpkeepBusyError",
     "Verification",
@@ -135,6 +138,7 @@ __all__ = [
     "served",
     "state_directory",
     "stream_summaries",
+    "try_alarms",
     "verify",
     "verify_audit_integrity",
     "verify_evidence",

@@ -83,7 +83,8 @@ class ConsumerStatus(Struct, frozen=True):
 class AuditorStatus(Struct, frozen=True, kw_only=True):
     """The auditor as a whole. `reads_device`: records are read past the page cache. `refusals`: of streams, so far.
 
-    `consumers`: who works on the records beside it. `outward`: what the witnesses and anchors say, in their own words.
+    `consumers`: who works on the records beside it. `raised`: alarms of each rule since it began; `forgotten`: whom a
+    rule had to forget too early. `outward`: what the witnesses and anchors say, in their own words.
     """
 
     time: float
@@ -96,6 +97,8 @@ class AuditorStatus(Struct, frozen=True, kw_only=True):
     trouble: str | None = None
     scrub: ScrubStatus = ScrubStatus()
     consumers: tuple[ConsumerStatus, ...] = ()
+    raised: dict[str, int] = {}
+    forgotten: dict[str, int] = {}
     outward: dict[str, Any] = {}
 
 

@@ -6,6 +6,7 @@ import click
 
 from authz import __version__
 from authz.cli.audit import audit
+from authz.cli.audit_alarms import alarms
 from authz.cli.audit_erase import erase
 from authz.cli.audit_evidence import COMMANDS as EVIDENCE_COMMANDS
 from authz.cli.audit_export import export_command
@@ -40,6 +41,7 @@ for command in (serve, check, token, audit, policy, keys, slo, config):
     program.add_command(command)
 for command in (
     verify_command,
+    alarms,
     sign,
     witness,
     degrade,

@@ -1,6 +1,5 @@
 """`authz audit`: is the ledger intact, and what does it hold."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import msgspec
 from authz.audit import get_audit_events
 from authz.cli.ledger_options import could_not_find_out, filter_options, state_option
 from authz.cli.privacy_options import FILE, places, privacy_options
+from authz.cli.table import printable, table
 from authz.privacy import Opener, load_private_team_key, with_names
 
 
@@ -43,7 +43,7 @@ def events_command(
     if as_json:
         click.echo(msgspec.json.encode(events))
         return
-    for line in _table([_HEADINGS, *(_row(event) for event in events)]):
+    for line in table([_HEADINGS, *(_row(event) for event in events)]):
         click.echo(line)
 
 
@@ -51,7 +51,7 @@ _HEADINGS = ("TIME", "TYPE", "DECISION", "REASON", "SUBJECT", "METHOD", "ROUTE",
 
 
 def _row(event: dict[str, Any]) -> tuple[str, ...]:
-    """The cells of one event. What callers sent may hold control characters: a terminal never sees them."""
+    """The cells of one event."""
     subject = event.get("subject_name") or event.get("subject") or "-"
     cells = (
         event["ts"][:23] + "Z",
@@ -63,12 +63,4 @@ def _row(event: dict[str, Any]) -> tuple[str, ...]:
         event.get("route") or event.get("path") or event.get("operation") or "-",
         " ".join(event.get("scopes") or event.get("missing") or ()) or "-",
     )
-    return tuple(
-        "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in cell) for cell in cells
-    )
-
-
-def _table(rows: list[tuple[str, ...]]) -> Iterator[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    return tuple(map(printable, cells))

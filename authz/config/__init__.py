@@ -1,5 +1,6 @@
 """Configuration: every setting, where it comes from, and what is refused."""
 
+from authz.config.alarms import AlarmSettings
 from authz.config.loading import checked, load, read, split_address
 from authz.config.privacy import check_privacy
 from authz.config.reference import reference, starter
@@ -28,6 +29,7 @@ __all__ = [
     "AddressLimit",
     "AdminSettings",
     "AdminToken",
+    "AlarmSettings",
     "AnchorSettings",
     "AuditSettings",
     "AuthzenSettings",

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from authz.config.alarms import AlarmSettings
 from authz.core import ScopeMode
 
 _Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
@@ -191,6 +192,7 @@ class AuditSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     ] = 0
     witnesses: Annotated[tuple[WitnessSettings, ...], Meta(description="Who else cosigns the node's checkpoint.")] = ()
     anchors: Annotated[tuple[AnchorSettings, ...], Meta(description="Where the node's checkpoint is copied to.")] = ()
+    alarms: Annotated[AlarmSettings, Meta(description="Suspicious use.")] = AlarmSettings()
 
 
 class AdminToken(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -90,6 +90,7 @@ def account_of(
         ip=told.ip,
         user_agent=told.user_agent,
         session_id=told.session_id,
+        token_id=subject.token_id,
         request_id=told.request_id,
         trace_id=request.trace_id,
         batch=batch,

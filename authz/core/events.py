@@ -39,6 +39,7 @@ EVENT_TYPES: dict[str, EventType] = {
     "auth.revoked": EventType("auth", "warning", ("reason",)),
     "security.failed_login": EventType("security", "warning", _DECISION),
     "security.suspicious_activity": EventType("security", "critical", ("rule",)),
+    "admin.first_access": EventType("admin", "info", ("rule", "subject")),
     "admin.access": EventType("admin", "info", ("decision", "caller")),
     "admin.config_changed": EventType("admin", "warning", (), reportable=True),
     "admin.user_impersonated": EventType("admin", "warning", ("subject",), reportable=True),
@@ -145,6 +146,7 @@ class DecisionBody(Struct, frozen=True, omit_defaults=True, kw_only=True):
     ip: str | None = None
     user_agent: str | None = None
     session_id: str | None = None
+    token_id: str | None = None
     request_id: str | None = None
     trace_id: str | None = None
     batch: str | None = None

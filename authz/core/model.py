@@ -85,7 +85,8 @@ class Subject(Struct, frozen=True, kw_only=True):
     """Who the question is about, after verification or by a trusted caller's word.
 
     `scopes` is None when none were stated, which is not the same as an empty list: `restrict` mode with an empty
-    list restricts to nothing. `pseudonym` is what may be written down in place of `id`.
+    list restricts to nothing. `pseudonym` is what may be written down in place of `id`;
+    `token_id`, a pseudonym too, tells one token from another.
     """
 
     type: str
@@ -98,6 +99,7 @@ class Subject(Struct, frozen=True, kw_only=True):
     issuer: str | None = None
     properties: dict[str, Any] = {}
     session_id: str | None = None
+    token_id: str | None = None
 
 
 ANONYMOUS = Subject(type="anonymous", id="", source="anonymous", pseudonym=None)

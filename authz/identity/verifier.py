@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import aiohttp
+import msgspec
 import structlog
 from jwt import PyJWK, PyJWS
 from jwt.exceptions import (
@@ -131,7 +132,7 @@ class Verifier:
             reason, detail = "token_malformed", f"unforeseen: {type(error).__name__}"
             _log.error("token_check_failed", error=type(error).__name__)
         else:
-            self._remember(digest, entry)
+            entry = self._remember(digest, entry)
             return entry.subject
         _log.debug("token_refused", reason=reason, detail=detail)
         return TokenRefusal(reason, unverified_claims(text))
@@ -157,10 +158,13 @@ class Verifier:
         )
         return _Entry(verified.subject, verified.until, issuer.keys, issuer.keys.generation)
 
-    def _remember(self, digest: bytes, entry: _Entry) -> None:
+    def _remember(self, digest: bytes, entry: _Entry) -> _Entry:
+        """The entry as it is remembered, with a name for the token that tells nothing of it."""
+        named = msgspec.structs.replace(entry.subject, token_id=self._pseudonyms.pseudonym(f"token\0{digest.hex()}"))
         if len(self._verified) >= self._limit:
             self._verified.popitem(last=False)
-        self._verified[digest] = entry
+        self._verified[digest] = remembered = entry._replace(subject=named)
+        return remembered
 
     def _key_cache(self, settings: IssuerSettings, session: aiohttp.ClientSession) -> KeyCache:
         if not is_url(settings.keys):

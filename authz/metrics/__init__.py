@@ -30,6 +30,8 @@ from authz.metrics.engine import (
     ENGINE_STATE,
 )
 from authz.metrics.ledger import (
+    ALARMS_FORGOTTEN_TOTAL,
+    ALARMS_TOTAL,
     AUDIT_ALARMS,
     AUDIT_ANCHOR_AGE_SECONDS,
     AUDIT_CHECKPOINT_AGE_SECONDS,
@@ -90,6 +92,8 @@ from authz.metrics.service import (
 )
 
 __all__ = [
+    "ALARMS_FORGOTTEN_TOTAL",
+    "ALARMS_TOTAL",
     "AUDITOR_STARTS_TOTAL",
     "AUDIT_ALARMS",
     "AUDIT_ANCHOR_AGE_SECONDS",

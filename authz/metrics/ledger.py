@@ -100,6 +100,15 @@ AUDIT_INDEX_REFUSED_TOTAL = Counter(
     "Rows of the index that were not what lies in the ledger, and were not answered.",
     registry=REGISTRY,
 )
+ALARMS_TOTAL = Counter(
+    "authz_alarms_total", "Alarms that the rules over the stream of decisions raised.", ("rule",), registry=REGISTRY
+)
+ALARMS_FORGOTTEN_TOTAL = Counter(
+    "authz_alarms_forgotten_total",
+    "Subjects that a rule stopped to follow because there were more than audit.alarms.remembered_subjects.",
+    ("rule",),
+    registry=REGISTRY,
+)
 
 at_zero(AUDIT_EVENTS_TOTAL, (*EVENT_TYPES, OTHER))
 at_zero(AUDIT_DECISIONS_TOTAL, OUTCOMES)

@@ -13,10 +13,12 @@ import msgspec
 import structlog
 
 from authz.anchoring import read_outward
-from authz.audit import AuditorStatus, read_status
+from authz.audit import RULE_NAMES, AuditorStatus, read_status
 from authz.config import AuditSettings
 from authz.core import Clock
 from authz.metrics import (
+    ALARMS_FORGOTTEN_TOTAL,
+    ALARMS_TOTAL,
     AUDIT_ALARMS,
     AUDIT_ANCHOR_AGE_SECONDS,
     AUDIT_CHECKPOINT_AGE_SECONDS,
@@ -29,6 +31,7 @@ from authz.metrics import (
 )
 from authz.readiness import Check
 from authz.recording.damage import Damage
+from authz.recording.followed import FollowedTotals
 
 _FIRST_PAUSE_SECONDS: Final = 0.5
 _LONGEST_PAUSE_SECONDS: Final = 30.0
@@ -105,6 +108,8 @@ class AuditorWatch:
         self._clock = clock
         self._damage = damage
         self._begun = clock.now()
+        self._raised = FollowedTotals(ALARMS_TOTAL, RULE_NAMES, self._begun)
+        self._forgotten = FollowedTotals(ALARMS_FORGOTTEN_TOTAL, RULE_NAMES, self._begun)
 
     async def watch(self) -> None:
         """Look until cancelled."""
@@ -162,6 +167,8 @@ class AuditorWatch:
             AUDIT_CONSUMER_LAG_RECORDS.labels(consumer.name).set(consumer.lag_records)
             AUDIT_CONSUMER_FAILING.labels(consumer.name).set(consumer.failure is not None)
         AUDIT_ALARMS.set(len(status.alarms))
+        self._raised.count(status, status.raised)
+        self._forgotten.count(status, status.forgotten)
         outward = read_outward(status.outward)
         for one in (*outward.witnesses, *outward.anchors):
             age = AUDIT_WITNESS_AGE_SECONDS if one.kind == "witness" else AUDIT_ANCHOR_AGE_SECONDS

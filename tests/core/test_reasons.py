@@ -114,6 +114,7 @@ FIELDS_OF_A_DECISION = {
     "ip",
     "user_agent",
     "session_id",
+    "token_id",
     "request_id",
     "trace_id",
     "batch",

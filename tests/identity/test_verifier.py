@@ -36,6 +36,16 @@ async def test_a_good_token_is_its_subject(verifier: Verifier, forge: Forge) -> 
     assert await verify(verifier, forge.token()) == ANN
 
 
+async def test_a_token_has_a_name_that_tells_nothing_of_it(verifier: Verifier, forge: Forge) -> None:
+    """The same for the same token, remembered or not; another one for another; a pseudonym under the key."""
+    token, other = forge.token(), forge.token(jti="2")
+    subjects = [await verifier.verify(BearerToken(each)) for each in (token, token, other)]
+
+    names = [subject.token_id for subject in subjects if isinstance(subject, Subject)]
+    assert names[0] == names[1] != names[2]
+    assert all(name is not None and name.startswith("h1:3eb1bd43:") and len(name) == 34 for name in names)
+
+
 async def test_a_keycloak_token_works_with_four_lines(start: Start, forge: Forge, key_file: Path) -> None:
     """Nested roles, OIDC's own scopes, roles nobody knows, `typ: Bearer` in the claims: as Keycloak issues it."""
     verifier = await start(

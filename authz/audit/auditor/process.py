@@ -14,7 +14,7 @@ import structlog
 from authz.anchoring import Anchoring
 from authz.audit.atomic import Shelf
 from authz.audit.auditor.auditor import Auditor
-from authz.audit.auditor.consumers import consumers
+from authz.audit.auditor.consumers import Owing, consumers
 from authz.audit.auditor.signed import SIGNED_NAME, SignedStore
 from authz.audit.compress import Compressor
 from authz.audit.location import LedgerUnreadableError
@@ -59,7 +59,9 @@ class AuditorProcess:
         self._rolled_up: object = None
         self._trouble: str | None = None
         self._compressed_at = 0.0
-        self._trail = Trail(self._audit, consumers(state, settings), clock)
+        taking = consumers(state, settings, clock)
+        self._trail = Trail(self._audit, taking, clock)
+        self._owing = [each for each in taking if isinstance(each, Owing)]
         self._lock: StreamLock
         self._signer: Signer
         self._store: SignedStore
@@ -138,6 +140,7 @@ class AuditorProcess:
 
     async def _tell(self) -> None:
         """What the auditor itself has to record: alarms, and the roll-up when some stream was signed further."""
+        await self._pay()
         rollup, alarms = self._auditor.rollup(), self._auditor.alarms.unrecorded
         events = [ledger_event("audit.refused" if alarm.refused else "audit.damaged", alarm) for alarm in alarms]
         if rollup != self._rolled_up and rollup.streams:
@@ -151,8 +154,20 @@ class AuditorProcess:
         self._rolled_up, self._trouble = rollup, None
         await self._in_thread(partial(self._auditor.alarms.keep, alarms))
 
+    async def _pay(self) -> None:
+        """Record what consumers owe. What cannot be recorded now stays owed."""
+        for each in self._owing:
+            events = list(each.owed())
+            try:
+                await self._writer.record_all(events)
+            except AuthzError as error:
+                _log.error("auditor_not_recorded", error=str(error), owed=len(events))
+                return
+            if events:
+                await asyncio.to_thread(each.paid, [event.id for event in events])
+
     async def _pause(self) -> None:
-        """Until the next round is due: after a second, or when enough records wait."""
+        """Until the next round is due: after a second, or when enough records wait. What is owed does not wait."""
         until = self._clock.elapsed() + ROUND_SECONDS
         while not self._stopped.is_set() and self._clock.elapsed() < until:
             if await self._in_thread(lambda: self._auditor.waiting) >= ROUND_RECORDS:
@@ -161,7 +176,7 @@ class AuditorProcess:
                 async with asyncio.timeout(_POLL_SECONDS):
                     await self._stopped.wait()
             except TimeoutError:
-                continue
+                await self._pay()
 
     async def _keep_small(self) -> None:
         """Compress a segment that is sealed and signed, now and then."""
@@ -192,6 +207,8 @@ class AuditorProcess:
             trouble=self._trouble,
             scrub=self._auditor.scrubbed,
             consumers=self._trail.status(),
+            raised={name: count for each in self._owing for name, count in each.raised.items()},
+            forgotten={name: count for each in self._owing for name, count in each.forgotten.items()},
             outward=msgspec.to_builtins(self._anchoring.status()),
         )
         try:

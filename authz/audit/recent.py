@@ -1,4 +1,4 @@
-"""The records of what callers reported lately: what was recorded is not to be recorded again."""
+"""The IDs of records of one kind that were made lately: what is there is not to be recorded again."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -12,19 +12,18 @@ from authz.audit.extent import Extent, extents, lines_backward
 from authz.audit.location import LedgerUnreadableError, stream_directories
 from authz.audit.segment import segment_names
 
-_NEEDLE: Final = b'","source":"'
-"""In every such record, right behind its type."""
+_REPORTED: Final = b'","source":"'
+"""In every record of what a caller reported, right behind its type."""
 
 _LOOK_BACK: Final = 8
 
 
-class _Reported(Struct):
+class _Record(Struct):
     id: str
     ts: str
-    source: str
 
 
-_decode = msgspec.json.Decoder(_Reported).decode
+_decode = msgspec.json.Decoder(_Record).decode
 
 
 def reported_since(state: Path, since: str, most: int) -> list[bytes]:
@@ -32,21 +31,25 @@ def reported_since(state: Path, since: str, most: int) -> list[bytes]:
 
     As the 16 bytes of their UUIDs. Reads what was recorded since, whatever it is. Raises LedgerUnreadableError.
     """
-    found: list[tuple[str, bytes]] = []
+    found: list[tuple[str, str]] = []
     try:
         for directory in stream_directories(state):
-            found += _of_stream(directory, since, most)
+            found += recent_ids(directory, _REPORTED, since, most)
     except OSError as error:
         raise LedgerUnreadableError(f"{error.filename}: {error.strerror}") from None
-    return [key for _, key in sorted(found)[-most:]]
+    return [key for _, each in sorted(found)[-most:] if (key := _uuid(each)) is not None]
 
 
-def _of_stream(directory: Path, since: str, most: int) -> list[tuple[str, bytes]]:
-    found: list[tuple[str, bytes]] = []
+def recent_ids(directory: Path, needle: bytes, since: str, most: int = 1_000_000) -> list[tuple[str, str]]:
+    """Time and ID of at most `most` records of a stream with the needle in them, newest first, back to `since`.
+
+    Raises OSError.
+    """
+    found: list[tuple[str, str]] = []
     for extent in reversed(_recent(directory, since)):
         with suppress(FileNotFoundError):  # pruned meanwhile
             for line in lines_backward(extent.path, extent.counted_bytes):
-                one = _reported(line) if _NEEDLE in line else None
+                one = _record(line) if needle in line else None
                 if one is not None and one[0] < since:
                     return found
                 if one is not None:
@@ -67,10 +70,17 @@ def _recent(directory: Path, since: str) -> list[Extent]:
         back *= 2
 
 
-def _reported(line: bytes) -> tuple[str, bytes] | None:
-    """Time and ID; None for a line that is none of them, or that verification will name."""
+def _record(line: bytes) -> tuple[str, str] | None:
+    """None for a line that verification will name."""
     try:
         record = _decode(line)
-        return record.ts, UUID(record.id).bytes
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    return record.ts, record.id
+
+
+def _uuid(text: str) -> bytes | None:
+    try:
+        return UUID(text).bytes
+    except ValueError:
         return None
