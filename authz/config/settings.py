@@ -243,7 +243,7 @@ class SharedLimits(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         Literal["local", "deny"],
         Meta(description="Without an answer of it: each sidecar counts for itself, or 503 (`limits_unavailable`)."),
     ] = "local"
-    timeout_seconds: Annotated[float, Meta(gt=0, le=1, description="How long it may take to answer.")] = 0.05
+    timeout_seconds: Annotated[float, Meta(gt=0, le=5, description="How long it may take to answer.")] = 0.05
 
 
 class LimitSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
