@@ -4,7 +4,7 @@ import asyncio
 import signal
 import time
 from collections.abc import AsyncIterator
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import pytest
@@ -113,7 +113,7 @@ async def test_the_server_holds_no_names_and_forgets(valkey: Valkey, store: Stor
     request = msgspec.structs.replace(ASKED, request_id="r-secret", ip="192.0.2.77")
     await shared(store).spend(request, ALICE, (ONCE,))
     await shared(store).spend(request, ANONYMOUS, (ONCE,))
-    server = Redis.from_url(valkey.url)
+    server: Any = Redis.from_url(valkey.url)
     keys = [key.decode() for key in await server.keys("*")]
     lives = [await server.pttl(key) for key in keys]
     kept = " ".join([*keys, *[(await server.get(key) or b"").decode() for key in keys]])
