@@ -44,7 +44,7 @@ from authz.audit.served import NODE, NotServedError, served
 from authz.audit.status import Alarm, AuditorStatus, StreamStatus, read_status
 from authz.audit.succession import StreamBegun, begin_successor
 from authz.audit.successors import newest_successor
-from authz.audit.summary import StreamSummary, stream_summaries
+from authz.audit.summary import StreamSummary, oldest_record_at, stream_summaries
 from authz.audit.upkeep import UpkeepBusyError
 from authz.audit.verify import verify, verify_audit_integrity
 from authz.audit.writer import LedgerWriter
@@ -123,6 +123,7 @@ __all__ = [
     "new_node_key",
     "newest_successor",
     "node_keys",
+    "oldest_record_at",
     "prove",
     "prune",
     "public_keys",

@@ -22,6 +22,7 @@ from authz.cli.keys import keys
 from authz.cli.keys_privacy import pseudonyms, team
 from authz.cli.policy import policy
 from authz.cli.policy_access import COMMANDS as ACCESS_COMMANDS
+from authz.cli.policy_admin import COMMANDS as POLICY_COMMANDS
 from authz.cli.policy_sign import COMMANDS as SIGNING_COMMANDS
 from authz.cli.serve import serve
 from authz.cli.slo import slo
@@ -54,7 +55,7 @@ for command in (
     *EVIDENCE_COMMANDS,
 ):
     audit.add_command(command)
-for command in (*ACCESS_COMMANDS, *SIGNING_COMMANDS):
+for command in (*ACCESS_COMMANDS, *SIGNING_COMMANDS, *POLICY_COMMANDS):
     policy.add_command(command)
 for command in (pseudonyms, team):
     keys.add_command(command)

@@ -80,6 +80,7 @@ EVENT_TYPES: dict[str, EventType] = {
     "system.shutdown": EventType("system", "info", ("reason",)),
     "policy.activated": EventType("policy", "info", ("revision", "sha256")),
     "policy.rejected": EventType("policy", "error", ("reason",)),
+    "policy.shadowed": EventType("policy", "info", ("revision", "compared", "different")),
     "audit.segment_open": EventType("audit", "info", ("format", "stream", "reason")),
     "audit.segment_close": EventType("audit", "info", ("records",)),
     "audit.clock_step": EventType("audit", "warning", ("step_seconds", "expected", "observed")),

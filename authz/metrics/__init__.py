@@ -59,6 +59,18 @@ from authz.metrics.meter import (
     DecisionMeter,
 )
 from authz.metrics.observed import OBSERVED_DECISIONS_TOTAL, OBSERVED_REQUESTS_TOTAL
+from authz.metrics.policy import (
+    POLICY_ACTIVATED_TIMESTAMP_SECONDS,
+    POLICY_ACTIVATIONS_TOTAL,
+    POLICY_AGE_SECONDS,
+    POLICY_FETCHES_TOTAL,
+    POLICY_PINNED,
+    POLICY_REJECTED_TOTAL,
+    POLICY_REJECTIONS,
+    POLICY_SEQUENCE,
+    POLICY_SHADOW_TOTAL,
+    POLICY_STALE,
+)
 from authz.metrics.reference import reference
 from authz.metrics.registry import (
     BUCKETS_SECONDS,
@@ -143,7 +155,17 @@ __all__ = [
     "OBSERVED_REQUESTS_TOTAL",
     "OTHER",
     "OUTCOMES",
+    "POLICY_ACTIVATED_TIMESTAMP_SECONDS",
+    "POLICY_ACTIVATIONS_TOTAL",
+    "POLICY_AGE_SECONDS",
+    "POLICY_FETCHES_TOTAL",
     "POLICY_INFO",
+    "POLICY_PINNED",
+    "POLICY_REJECTED_TOTAL",
+    "POLICY_REJECTIONS",
+    "POLICY_SEQUENCE",
+    "POLICY_SHADOW_TOTAL",
+    "POLICY_STALE",
     "REFUSALS_TOTAL",
     "REGISTRY",
     "REPORTED_EVENTS_TOTAL",
