@@ -28,12 +28,12 @@ from authz.audit.location import (
     state_directory,
 )
 from authz.audit.mentions import mentions
-from authz.audit.moment import duration
+from authz.audit.moment import duration, moment
 from authz.audit.new_key import KeyExistsError, new_node_key
 from authz.audit.offline import record_offline
 from authz.audit.prune import PrunedStream, PruneRequest, prune
 from authz.audit.published import public_keys
-from authz.audit.query import IndexUse, Page, find_event, get_audit_events, get_audit_page
+from authz.audit.query import IndexUse, Page, events_of, find_event, get_audit_events, get_audit_page
 from authz.audit.recent import reported_since
 from authz.audit.record import MAX_RECORD_BYTES, InvalidEventError, RecordTooLargeError
 from authz.audit.recovery import Recovery, Tail
@@ -113,6 +113,7 @@ __all__ = [
     "days_left",
     "default_memory",
     "duration",
+    "events_of",
     "find_event",
     "get_audit_events",
     "get_audit_page",
@@ -120,6 +121,7 @@ __all__ = [
     "ledger_event",
     "lift_hold",
     "mentions",
+    "moment",
     "new_node_key",
     "newest_successor",
     "node_keys",

@@ -8,12 +8,16 @@ from authz import __version__
 from authz.cli.audit import audit
 from authz.cli.audit_alarms import alarms
 from authz.cli.audit_erase import erase
+from authz.cli.audit_events import events_command
 from authz.cli.audit_evidence import COMMANDS as EVIDENCE_COMMANDS
 from authz.cli.audit_export import export_command
 from authz.cli.audit_hold import hold
 from authz.cli.audit_retention import archive_command, prune_command
 from authz.cli.audit_rules import degrade, new_stream
 from authz.cli.audit_sign import sign
+from authz.cli.audit_tail import tail_command
+from authz.cli.audit_timeline import timeline_command
+from authz.cli.audit_top import top_command
 from authz.cli.audit_verify import verify_command
 from authz.cli.audit_witness import witness
 from authz.cli.check import check
@@ -41,6 +45,10 @@ def program() -> None:
 for command in (serve, check, token, audit, policy, keys, slo, config):
     program.add_command(command)
 for command in (
+    events_command,
+    tail_command,
+    top_command,
+    timeline_command,
     verify_command,
     alarms,
     sign,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from authz.cli.audit import audit
+from authz.cli import audit
 
 from .ledger import STREAM, event, writer
 

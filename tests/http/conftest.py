@@ -109,7 +109,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
     closing: list[Callable[[], Awaitable[Any]]] = []
 
     async def started(**flags: Any) -> Running:
-        state = tmp_path / "state"
+        state = Path(flags.get("state", tmp_path / "state"))
         settings = load(
             None,
             {},
