@@ -7,7 +7,8 @@ from typing import Any
 import click
 import msgspec
 
-from authz.cli.search_options import Search, colour, printable, search_options
+from authz.cli.search_options import Search, colour, search_options
+from authz.cli.table import printable
 from authz.replicas import reason_of, since_before
 
 _COLOURS = {"allow": "green", "deny": "red", "error": "yellow"}

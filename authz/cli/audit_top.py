@@ -3,8 +3,8 @@
 import click
 import msgspec
 
-from authz.cli.event_table import plain_table
-from authz.cli.search_options import Search, colour, printable, search_options
+from authz.cli.search_options import Search, colour, search_options
+from authz.cli.table import printable, table
 from authz.replicas import top
 
 
@@ -25,9 +25,10 @@ def top_command(search: Search, by: str, limit: int, as_json: bool) -> None:
     with search:
         counts = top(search.fleet.events(search.asked), fields, limit)
         if as_json:
-            rows = [{"events": each.events, **dict(zip(fields, each.values, strict=True))} for each in counts]
-            click.echo(msgspec.json.encode(rows))
+            documents = [{"events": each.events, **dict(zip(fields, each.values, strict=True))} for each in counts]
+            click.echo(msgspec.json.encode(documents))
             return
-        cells = [(f"{each.events:,}", *map(printable, each.values)) for each in counts]
-        for text in plain_table(("EVENTS", *map(str.upper, fields)), cells, numbers=1):
+        width = max((len(f"{each.events:,}") for each in counts), default=0)
+        rows = [(f"{each.events:,}".rjust(width), *map(printable, each.values)) for each in counts]
+        for text in table([("EVENTS", *map(str.upper, fields)), *rows]):
             click.echo(text, color=colour())

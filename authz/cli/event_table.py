@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import click
 
-from authz.cli.search_options import printable
+from authz.cli.table import printable
 
 HEADINGS: Final = ("TIME", "TYPE", "DECISION", "REASON", "SUBJECT", "METHOD", "ROUTE", "SCOPES")
 INSTANCE: Final = "INSTANCE"
@@ -48,17 +48,6 @@ def line(event: dict[str, Any], *, instance: bool = False) -> str:
     """One of a live tail."""
     widths = (22, *_WIDTHS) if instance else _WIDTHS
     return _coloured(_aligned(row(event, instance=instance), (*widths, 0)), event)
-
-
-def plain_table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: int = 0) -> Iterator[str]:
-    """Any rows; the first `numbers` columns are numbers, to the right."""
-    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
-    for number, cells in enumerate((headings, *rows)):
-        parts = [
-            cell.rjust(width) if index < numbers else cell.ljust(width)
-            for index, (cell, width) in enumerate(zip(cells, widths, strict=True))
-        ]
-        yield click.style(_GAP.join(parts).rstrip(), bold=number == 0)
 
 
 def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:

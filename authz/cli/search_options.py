@@ -11,6 +11,7 @@ import click
 
 from authz.cli.ledger_options import DIRECTORY, could_not_find_out, filter_options, state_option
 from authz.cli.privacy_options import FILE, Places, places, privacy_options
+from authz.cli.table import printable
 from authz.replicas import Asked, Fleet, LocalLedger, RemoteLedger, Source
 
 
@@ -103,11 +104,6 @@ def _sources(urls: tuple[str, ...], token_file: Path | None, directory: Path | N
     except (OSError, UnicodeDecodeError) as error:
         raise click.UsageError(f"--token-file: {error}") from None
     return [RemoteLedger(url, token) for url in dict.fromkeys(urls)]
-
-
-def printable(text: str) -> str:
-    """A text that holds nothing for a terminal to act on, whatever a caller once sent."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 def colour() -> bool | None:

@@ -34,8 +34,9 @@ class Asked(Struct, frozen=True):
         Raises BadRequestError.
         """
         stated = {name: str(value) for name, value in filters.items() if value is not None}
-        times = {name: moment(name, stated[name]) for name in ("since", "until") if name in stated}
-        return cls({**stated, **times}, params, from_segments)
+        for name in {"since", "until"} & stated.keys():
+            stated[name] = moment(name, stated[name])
+        return cls(stated, params, from_segments)
 
     def document(self) -> dict[str, Any]:
         """As the admin route takes it."""

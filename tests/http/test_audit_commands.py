@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from authz.audit import verify
-from authz.cli import audit
+from authz.cli import program
 from tests.audit.indexing import doctor, index
 
 from .conftest import Running, Start
@@ -36,7 +36,7 @@ async def replicas(start: Start, tmp_path: Path) -> list[Running]:
 
 async def run(*arguments: object, env: dict[str, str] | None = None) -> Result:
     """One command, beside the sidecars."""
-    return await asyncio.to_thread(CliRunner().invoke, audit, [str(each) for each in arguments], env=env)
+    return await asyncio.to_thread(CliRunner().invoke, program, ["audit", *map(str, arguments)], env=env)
 
 
 def urls(replicas: list[Running], tmp_path: Path) -> list[object]:
@@ -128,8 +128,10 @@ async def test_colour_is_for_terminals_that_want_it(replicas: list[Running], mon
     piped = await run("events", state)
     asked = [state, "--decision", "deny"]
     on_terminal = CliRunner().invoke
-    coloured = await asyncio.to_thread(on_terminal, audit, ["events", *asked], color=True)
-    plain = await asyncio.to_thread(on_terminal, audit, ["events", *asked], color=True, env={"NO_COLOR": "1"})
+    coloured = await asyncio.to_thread(on_terminal, program, ["audit", "events", *asked], color=True)
+    plain = await asyncio.to_thread(
+        on_terminal, program, ["audit", "events", *asked], color=True, env={"NO_COLOR": "1"}
+    )
     assert ["\x1b[" in each.stdout for each in (piped, coloured, plain)] == [False, True, False]
 
 
