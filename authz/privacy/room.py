@@ -40,7 +40,7 @@ class Privacy:
             if settings.pseudonym_key
             else load_or_create_keyring(state / DEFAULT_KEY)
         )
-        self.pseudonyms: Pseudonyms = Throwaway() if salting else self.keyring
+        self.pseudonyms: Pseudonyms = Throwaway() if salting else self.keyring.current
         self.identities: Identities | None = None
         self._state = state
         self._file = Path(settings.identities) if settings.identities else state / DEFAULT_STORE
