@@ -28,6 +28,11 @@ class Pending:
         self._acks.append(ack)
         self._bytes += size_bytes
 
+    def add_all(self, records: int, size_bytes: int) -> None:
+        """As many more wait, and nobody for any of them."""
+        self._acks.extend([None] * records)
+        self._bytes += size_bytes
+
     def resolve(self, records: int, size_bytes: int) -> None:
         """The oldest records are on the device. Callers that were cancelled meanwhile are passed over."""
         self._bytes -= size_bytes

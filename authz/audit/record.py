@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from authz.core import EVENT_TYPES, AuthzError, Clock, Event, TooLargeError
+from authz.core import EVENT_TYPES, AuthzError, Clock, Encoded, Event, TooLargeError
 
 MAX_RECORD_BYTES: Final = 60_000
 """Longest record without its LF: below the 65,535 bytes that an entry of a C2SP bundle can hold."""
@@ -95,8 +95,10 @@ class Chain:
 
         Raises InvalidEventError or RecordTooLargeError; then nothing was chained.
         """
+        return self._append(event, int(self._clock.now() * 1e6))
+
+    def _append(self, event: Event, now: int) -> bytes:
         event_id, body = _encoded(event)
-        now = int(self._clock.now() * 1e6)
         at = now if now > self.at else self.at + 1
         second, micros = divmod(at, _MICROSECONDS)
         if second != self._second:
@@ -120,9 +122,9 @@ class Chain:
 
     def append_all(self, events: Iterable[Event]) -> list[bytes]:
         """`append` for each of them. Raises as `append` does; then none of them was chained."""
-        before = self.seq, self.prev, self.at
+        before, now = (self.seq, self.prev, self.at), int(self._clock.now() * 1e6)
         try:
-            return [self.append(event) for event in events]
+            return [self._append(event, now) for event in events]
         except AuthzError:
             self.seq, self.prev, self.at = before
             raise
@@ -136,13 +138,14 @@ def _encoded(event: Event) -> tuple[bytes, bytes]:
     """
     body = event.body
     try:
-        event_id, encoded = _encode(event.id), _encode(body)
+        event_id = _encode(event.id)
+        encoded = body.text if isinstance(body, Encoded) else _encode(body)
     except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise InvalidEventError(f"{event.type}: the event cannot be written as JSON: {error}") from None
     if isinstance(body, dict):
         _check(event.type, body.keys(), body.keys())
     else:
-        _check_struct(event.type, type(body))
+        _check_struct(event.type, type(body.of) if isinstance(body, Encoded) else type(body))
     if encoded[:1] != b"{" or b"\n" in encoded:
         raise InvalidEventError(f"{event.type}: the body is not one JSON object on one line")
     return event_id, b"," + encoded[1:] if len(encoded) > 2 else b"}"

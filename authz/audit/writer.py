@@ -182,8 +182,7 @@ class LedgerWriter:
         lines = chain.append_all(events)
         if not lines:
             return
-        for line in lines[:-1]:
-            self._hand_over(line)
+        self._hand_over_all(lines[:-1])
         await self._put(chain, lines[-1])
 
     async def make_way(self) -> bool:
@@ -259,6 +258,24 @@ class LedgerWriter:
         self._gathered_bytes += len(line)
         if self._gathered_bytes >= _GATHERED_BYTES or len(self._gathered) >= _GATHERED_RECORDS:
             self._deliver()
+
+    def _hand_over_all(self, lines: list[bytes]) -> None:
+        """`_hand_over` for the first records of a batch, of which only the last one has anybody waiting."""
+        if not lines:
+            return
+        if not self._pending:
+            self._progress_at = self._clock.elapsed()
+        size = sum(map(len, lines))
+        self._pending.add_all(len(lines), size)
+        self._current.length += size + len(lines)
+        for at in range(0, len(lines), _GATHERED_RECORDS):
+            if not self._gathered:
+                self._loop.call_soon(self._end_turn, self._gathered, 0)
+            part = lines[at : at + _GATHERED_RECORDS]
+            self._gathered += part
+            self._gathered_bytes += sum(map(len, part))
+            if self._gathered_bytes >= _GATHERED_BYTES or len(self._gathered) >= _GATHERED_RECORDS:
+                self._deliver()
 
     def _end_turn(self, gathered: list[bytes], seen: int) -> None:
         """Deliver what was gathered if this turn of the loop added nothing to the `seen` records."""

@@ -49,7 +49,7 @@ from authz.core.errors import (
     TooLargeError,
 )
 from authz.core.evaluations import SEMANTICS, Evaluations, read_evaluations, write_evaluations
-from authz.core.events import EVENT_TYPES, DecisionBody, Event, EventType
+from authz.core.events import EVENT_TYPES, DecisionBody, Encoded, Event, EventType
 from authz.core.model import (
     ANONYMOUS,
     AccessRequest,
@@ -156,6 +156,7 @@ __all__ = [
     "Decision",
     "DecisionBody",
     "DecisionPoint",
+    "Encoded",
     "Entity",
     "Evaluation",
     "Evaluations",

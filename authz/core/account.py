@@ -3,6 +3,7 @@
 from typing import Any, Literal, NamedTuple
 
 import msgspec
+from msgspec import Struct
 
 from authz.core.events import DecisionBody
 from authz.core.model import AccessRequest, Decision, Subject, TokenRefusal
@@ -45,6 +46,27 @@ def told_of(request: AccessRequest, subject: Subject, pseudonyms: Pseudonyms, fi
     )
 
 
+class Own(Struct, frozen=True, omit_defaults=True):
+    """What a question points at, as it may be written down: each item of a batch has its own."""
+
+    params: dict[str, str] = {}
+    path: str | None = None
+    resource: dict[str, Any] | None = None
+
+
+def own_of(request: AccessRequest, policy: Policy, place: Place, pseudonyms: Pseudonyms, fields: Fields = KEPT) -> Own:
+    """Parameters of the route; where there is none, the path; where it is no route at all, the resource."""
+    route = place.route
+    if request.resource.type != "route":
+        return Own(resource=_resource(request, policy, pseudonyms))
+    if route is None:
+        return Own(path=treated_path(request.resource.id, policy.routes.literals, pseudonyms))
+    return Own(treated_params(route, place.params, pseudonyms, fields)) if place.params else _NOTHING
+
+
+_NOTHING = Own()
+
+
 def account_of(
     request: AccessRequest,
     decision: Decision,
@@ -55,12 +77,14 @@ def account_of(
     fields: Fields = KEPT,
     told: Told | None = None,
     batch: str | None = None,
+    own: Own | None = None,
 ) -> DecisionBody:
-    """The body of the decision's record. `told`: what is known of it already, from another item of the batch."""
+    """The body of the decision's record. `told` and `own`: what is known of it already."""
     subject, route = decision.subject, place.route
-    is_route = request.resource.type == "route"
     if told is None:
         told = told_of(request, subject, pseudonyms, fields)
+    if own is None:
+        own = own_of(request, policy, place, pseudonyms, fields)
     return DecisionBody(
         decision=_outcome(decision),
         reason=decision.reason,
@@ -77,9 +101,9 @@ def account_of(
         granted_by=decision.granted_by,
         action=request.action.name[:_MAX_KIND_CHARACTERS],
         route=route.path if route else None,
-        params=treated_params(route, place.params, pseudonyms, fields) if route and place.params else {},
-        path=treated_path(request.resource.id, policy.routes.literals, pseudonyms) if is_route and not route else None,
-        resource=None if is_route else _resource(request, policy, pseudonyms),
+        params=own.params,
+        path=own.path,
+        resource=own.resource,
         host=place.host,
         context=told.context,
         revision=policy.revision,

@@ -5,13 +5,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from authz.core.account import Told, told_of
 from authz.core.contract import subject_document
 from authz.core.errors import BadRequestError
 from authz.core.model import AccessRequest, Decision, Over, PolicyDecision, Subject, TokenRefusal
 from authz.core.place import Place
 from authz.core.ports import Pseudonyms
-from authz.core.privacy import Fields
 
 Asked = AccessRequest | BadRequestError
 """One question of a batch, or why there is none."""
@@ -60,12 +58,14 @@ Identify = Callable[[AccessRequest], Awaitable[tuple[Subject, TokenRefusal | Non
 class Common:
     """What questions of one batch share. Only the very same object is shared."""
 
-    def __init__(self, identify: Identify, fields: Fields) -> None:
+    def __init__(self, identify: Identify) -> None:
         self._identify = identify
-        self._fields = fields
         self._subjects: dict[tuple[int, int, int], tuple[Subject, TokenRefusal | None]] = {}
         self._documents: dict[int, msgspec.Raw] = {}
-        self._told: dict[tuple[int, int], Told] = {}
+
+    def known(self, request: AccessRequest) -> tuple[Subject, TokenRefusal | None] | None:
+        """Who is asked about, if another item has asked about the same."""
+        return self._subjects.get((id(request.token), id(request.subject), id(request.caller)))
 
     async def identify(self, request: AccessRequest) -> tuple[Subject, TokenRefusal | None]:
         """Who is asked about. Raises BadRequestError."""
@@ -81,16 +81,6 @@ class Common:
         if document is None:
             document = self._documents[id(subject)] = subject_document(subject)
         return document
-
-    def told(self, question: Question) -> Told:
-        """What the record says of the request beside the question."""
-        request = question.request
-        key = (id(request.context), id(question.subject))
-        told = self._told.get(key)
-        if told is None:
-            told = told_of(request, question.subject, question.pseudonyms, self._fields)
-            self._told[key] = told
-        return told
 
 
 class Countdown:

@@ -18,8 +18,9 @@ from authz.core.authzen import (
     read_object,
 )
 from authz.core.batch import Answered, Until
+from authz.core.contract import nesting_within
 from authz.core.errors import BadRequestError, TooLargeError
-from authz.core.model import Decision
+from authz.core.model import Action, Decision, Entity
 from authz.core.reasons import REFUSALS, Kind, client_text
 
 SEMANTICS: Final[dict[str, Until | None]] = {
@@ -53,6 +54,22 @@ class _Evaluations(Struct):
     options: _Options | None = None
 
 
+class _TypedItem(Struct):
+    subject: Entity | None = None
+    action: Action | None = None
+    resource: Entity | None = None
+    context: dict[str, Any] | None = None
+
+
+class _Typed(Struct):
+    evaluations: list[_TypedItem]
+    subject: Entity | None = None
+    action: Action | None = None
+    resource: Entity | None = None
+    context: dict[str, Any] | None = None
+    options: _Options | None = None
+
+
 class Evaluations(NamedTuple):
     """A batch as it was sent: each evaluation with its defaults, or why there is none."""
 
@@ -61,6 +78,7 @@ class Evaluations(NamedTuple):
 
 
 _decode = msgspec.json.Decoder(_Evaluations).decode
+_decode_typed = msgspec.json.Decoder(_Typed).decode
 _decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
 
 
@@ -71,6 +89,49 @@ def read_evaluations(body: bytes, most_items: int) -> Evaluation | Evaluations:
     element that is incomplete or wrongly typed after that is an error of its own; a request that is no batch at all
     is refused. Raises BadRequestError, naming the field, or TooLargeError.
     """
+    return _without_fault(body, most_items) or _one_by_one(body, most_items)
+
+
+def _without_fault(body: bytes, most_items: int) -> Evaluations | None:
+    """What nearly every batch is: nothing in it is wrong. Read in one go; None when anything is not as simple."""
+    try:
+        sent = _decode_typed(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    if not 0 < len(sent.evaluations) <= most_items:
+        return None
+    shared: dict[str, Any] = sent.context or {}
+    if not _shallow(sent.subject, sent.action, sent.resource, shared):
+        return None
+    items: list[Evaluation | BadRequestError] = []
+    for item in sent.evaluations:
+        subject, action, resource = (
+            item.subject or sent.subject,
+            item.action or sent.action,
+            item.resource or sent.resource,
+        )
+        if subject is None or action is None or resource is None:
+            return None
+        if not _shallow(item.subject, item.action, item.resource, item.context):
+            return None
+        items.append(Evaluation(subject, action, resource, shared if item.context is None else item.context))
+    return Evaluations(items, _until(sent.options))
+
+
+def _shallow(
+    subject: Entity | None, action: Action | None, resource: Entity | None, context: dict[str, Any] | None
+) -> bool:
+    """Whether nothing free-form in these is nested too deep."""
+    return (
+        (subject is None or not subject.properties or nesting_within(subject.properties))
+        and (action is None or not action.properties or nesting_within(action.properties))
+        and (resource is None or not resource.properties or nesting_within(resource.properties))
+        and (not context or nesting_within(context))
+    )
+
+
+def _one_by_one(body: bytes, most_items: int) -> Evaluation | Evaluations:
+    """Each element on its own, so that what is wrong with it stays with it."""
     sent = decoded(_decode, body)
     until = _until(sent.options)
     if not sent.evaluations:

@@ -101,10 +101,18 @@ EVENT_TYPES: dict[str, EventType] = {
 }
 
 
+class Encoded(Struct, frozen=True):
+    """A body that is JSON already, in one line. `of`: one of its kind, equal in all but what `text` adds to it."""
+
+    of: Struct
+    text: bytes
+
+
 class Event(Struct, frozen=True):
     """One event on its way into the ledger; the ledger adds `prev`, `seq` and `ts` in front.
 
-    `body` is encoded as one JSON object. It must not hold a token, a raw user id or a raw parameter.
+    `body` is encoded as one JSON object, unless it is `Encoded` already. It must not hold a token, a raw user id or a
+    raw parameter.
     """
 
     id: str

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from authz.core.account import EVENT_TYPE_OF, account_of
+from authz.core.accounts import Accounts
 from authz.core.batch import Answered, Asked, Batch, Common, Countdown, Question, Until
 from authz.core.conclusion import (
     LATE,
@@ -113,7 +114,7 @@ class DecisionPoint(Struct, frozen=True, kw_only=True):
         # 1. One policy revision answers all of it.
         policy, batch = policy or self.policies.active, self.new_id()
         # 2-4. Who, where, and what the host itself refuses, of each; what they share is done once.
-        common = Common(self._identify, self.fields)
+        common = Common(self._identify)
         first = next((each for each in asked if isinstance(each, AccessRequest)), None)
         over = self.limiter.admit(first) if first is not None and since is None else None
         questions = [await self._question(n, each, common, policy, started, over) for n, each in enumerate(asked)]
@@ -131,7 +132,9 @@ class DecisionPoint(Struct, frozen=True, kw_only=True):
         concluded = concluded_all(batch, questions, rulings, policy)
         answers = await self._spent_all(questions, concluded, until, started if spends else None)
         # 7. Durable in one commit before anyone hears of any of it.
-        answers = await self._recorded_all(answers, self._events(batch, decided_of(questions, answers), common, policy))
+        accounts = Accounts(batch, policy, self.fields)
+        events = [accounts.event(question, decision) for question, decision in decided_of(questions, answers)]
+        answers = await self._recorded_all(answers, events)
         # 8. Counted, each of them.
         counted = [(question.request, decision) for question, decision in decided_of(questions, answers)]
         self.meter.decided_all(counted, self.clock.elapsed() - started)
@@ -148,7 +151,8 @@ class DecisionPoint(Struct, frozen=True, kw_only=True):
         if isinstance(asked, BadRequestError):
             return asked
         try:
-            subject, refusal = await common.identify(asked) if over is None else (ANONYMOUS, None)
+            known = common.known(asked) if over is None else (ANONYMOUS, None)
+            subject, refusal = known or await common.identify(asked)
             place = locate(asked, subject, policy.routes)
         except BadRequestError as error:
             return error
@@ -198,28 +202,6 @@ class DecisionPoint(Struct, frozen=True, kw_only=True):
             if countdown.ends_with(answer):
                 break
         return given
-
-    def _events(
-        self, batch: str, decided: Sequence[tuple[Question, Decision]], common: Common, policy: Policy
-    ) -> list[Event]:
-        return [
-            Event(
-                decision.id,
-                EVENT_TYPE_OF[decision.kind],
-                account_of(
-                    each.request,
-                    decision,
-                    policy,
-                    each.place,
-                    each.pseudonyms,
-                    each.refusal,
-                    self.fields,
-                    common.told(each),
-                    batch,
-                ),
-            )
-            for each, decision in decided
-        ]
 
     async def _recorded_all(self, answers: list[Answered], events: Sequence[Event]) -> list[Answered]:
         try:
