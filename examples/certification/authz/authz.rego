@@ -29,11 +29,13 @@ decisions := [answer |
 
 # METADATA
 # title: What searches choose from
-# description: Each key is a comprehension, so that one undefined member does not undo the others.
+# description: >-
+#   Each key is a comprehension, so that one undefined member does not undo the others, over something that is sorted, so
+#   that pages follow one another in the same order everywhere.
 # entrypoint: true
 candidates := {
-	"subjects": [{"type": "user", "id": id} | some id, _ in data.authz.users],
-	"resources": [{"type": "record", "id": id} | some id, _ in data.authz.records],
+	"subjects": [{"type": "user", "id": id} | some id in sort(object.keys(data.authz.users))],
+	"resources": [{"type": "record", "id": id} | some id in sort(object.keys(data.authz.records))],
 	"actions": [{"name": name} | some name in ["read", "write", "delete"]],
 }
 
