@@ -101,14 +101,12 @@ class DecisionPoint(Struct, frozen=True, kw_only=True):
         until: Until | None = None,
         since: float | None = None,
         policy: Policy | None = None,
-        spends: bool = True,
     ) -> Batch:
         """Answer many questions as one: one revision, one evaluation, one commit to the ledger, one count.
 
         Each is answered as `decide` would, on its own: no item sees another's answer or error. When this returns, all
         the answers are recorded or all of them are "could not decide". A question that cannot be read is answered by
         its BadRequestError, and not recorded. `policy`: the one in force, unless the caller began with another.
-        `spends`: False where nobody acts on an allow, as in a search.
         """
         started = self.clock.elapsed() if since is None else since
         # 1. One policy revision answers all of it.
@@ -127,10 +125,9 @@ class DecisionPoint(Struct, frozen=True, kw_only=True):
             ]
         )
         if since is None and any(ruling is SUPERSEDED for ruling in rulings):
-            return await self.decide_all(asked, until=until, since=started, spends=spends)
+            return await self.decide_all(asked, until=until, since=started)
         # 6. The conclusions, up to where the batch stops: what comes after was never answered.
-        concluded = concluded_all(batch, questions, rulings, policy)
-        answers = await self._spent_all(questions, concluded, until, started if spends else None)
+        answers = await self._spent_all(questions, concluded_all(batch, questions, rulings, policy), until, started)
         # 7. Durable in one commit before anyone hears of any of it.
         accounts = Accounts(batch, policy, self.fields)
         events = [accounts.event(question, decision) for question, decision in decided_of(questions, answers)]
@@ -182,21 +179,13 @@ class DecisionPoint(Struct, frozen=True, kw_only=True):
         questions: Sequence[Question | BadRequestError],
         answers: Sequence[Answered],
         until: Until | None,
-        started: float | None,
+        started: float,
     ) -> list[Answered]:
-        """The answers in turn, up to where the batch stops: nothing is spent for what is never answered.
-
-        `started`: None where nothing is spent at all.
-        """
+        """The answers in turn, up to where the batch stops: nothing is spent for what is never answered."""
         countdown, given = Countdown(until), list[Answered]()
         for question, concluded in zip(questions, answers, strict=True):
             answer = concluded
-            if (
-                started is not None
-                and isinstance(answer, Decision)
-                and answer.limits
-                and isinstance(question, Question)
-            ):
+            if isinstance(question, Question) and isinstance(answer, Decision) and answer.limits:
                 answer = await self._spent(question.request, answer, started, question.position)
             given.append(answer)
             if countdown.ends_with(answer):

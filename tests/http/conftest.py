@@ -34,13 +34,6 @@ class Running:
         self.state = state
         self._session = session
 
-    async def stop(self) -> None:
-        """Stop it, once."""
-        if not self._session.closed:
-            await self._session.close()
-            await self.listeners.close()
-            await self.pdp.close("test")
-
     def token(self, sub: str = "alice", *roles: str, scopes: list[str] | None = None, **claims: Any) -> str:
         """A development token."""
         return identity.mint_token(self.state, sub, roles, scopes, claims=claims)
@@ -109,7 +102,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
     closing: list[Callable[[], Awaitable[Any]]] = []
 
     async def started(**flags: Any) -> Running:
-        state = Path(flags.get("state", tmp_path / "state"))
+        state = tmp_path / "state"
         settings = load(
             None,
             {},
@@ -123,14 +116,12 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
             },
         )
         pdp = await Pdp.start(settings)
-        try:
-            listeners = await http.serve(pdp)
-        except BaseException:
-            await pdp.close("test")
-            raise
-        running = Running(pdp, listeners, aiohttp.ClientSession(auto_decompress=False), state)
-        closing.append(running.stop)
-        return running
+        closing.append(lambda: pdp.close("test"))
+        listeners = await http.serve(pdp)
+        closing.append(listeners.close)
+        session = aiohttp.ClientSession(auto_decompress=False)
+        closing.append(session.close)
+        return Running(pdp, listeners, session, state)
 
     yield started
     for close in reversed(closing):
