@@ -11,21 +11,9 @@ from authz.config import AuditSettings
 from authz.core import Clock, Event
 
 
-class Owing(Protocol):
-    """Somebody who has events for the auditor's own stream. Both methods may be called from any thread."""
-
-    def owed(self) -> Sequence[Event]:
-        """What is to be recorded, again and again until it is paid."""
-        ...
-
-    def paid(self, ids: Sequence[str]) -> None:
-        """These are durable."""
-        ...
-
-
 @runtime_checkable
-class Raising(Owing, Protocol):
-    """A consumer that does, and counts them."""
+class Owing(Protocol):
+    """A consumer that has events for the auditor's own stream. Both methods may be called from any thread."""
 
     raised: dict[str, int]
     """How many events it came to, by name, in the life of this process."""
@@ -33,6 +21,14 @@ class Raising(Owing, Protocol):
     @property
     def forgotten(self) -> dict[str, int]:
         """What it could not keep in mind, by name."""
+        ...
+
+    def owed(self) -> Sequence[Event]:
+        """What is to be recorded, again and again until it is paid."""
+        ...
+
+    def paid(self, ids: Sequence[str]) -> None:
+        """These are durable."""
         ...
 
 
