@@ -184,6 +184,17 @@ async def admin_post(
 
     Raises AdminRefusedError with what it said. A redirect is not followed: the token is not for anybody else.
     """
+    return await _admin("POST", url, path, msgspec.json.encode(document), token, deadline_seconds)
+
+
+async def admin_get(url: str, path: str, token: str | None = None, *, deadline_seconds: float = 30.0) -> dict[str, Any]:
+    """Ask a sidecar's admin listener for something, as `admin_post`. Raises AdminRefusedError."""
+    return await _admin("GET", url, path, None, token, deadline_seconds)
+
+
+async def _admin(
+    method: str, url: str, path: str, body: bytes | None, token: str | None, deadline_seconds: float
+) -> dict[str, Any]:
     socket = url.removeprefix("unix:") if url.startswith("unix:") else None
     connector = aiohttp.UnixConnector(socket) if socket else aiohttp.TCPConnector()
     headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
@@ -193,11 +204,11 @@ async def admin_post(
             aiohttp.ClientSession(
                 connector=connector, timeout=aiohttp.ClientTimeout(total=deadline_seconds)
             ) as session,
-            session.post(where, data=msgspec.json.encode(document), headers=headers, allow_redirects=False) as answer,
+            session.request(method, where, data=body, headers=headers, allow_redirects=False) as answer,
         ):
-            body = await answer.read()
+            said = await answer.read()
             if answer.status != 200:
-                raise AdminRefusedError(f"{url}: HTTP {answer.status}: {body[:500].decode('utf-8', 'replace')}")
-            return msgspec.json.decode(body, type=dict[str, Any])
+                raise AdminRefusedError(f"{url}: HTTP {answer.status}: {said[:500].decode('utf-8', 'replace')}")
+            return msgspec.json.decode(said, type=dict[str, Any])
     except (TimeoutError, aiohttp.ClientError, ValueError) as error:
         raise AdminRefusedError(f"{url}: {type(error).__name__} {error}".rstrip()) from None

@@ -12,6 +12,7 @@ import msgspec
 import structlog
 
 from authz import __version__, audit, bundle, identity, limits, log
+from authz.activation import Activation, Following
 from authz.anchoring import check_outward
 from authz.config import Settings
 from authz.core import (
@@ -30,7 +31,6 @@ from authz.core import (
     Limit,
     Over,
     OverloadedError,
-    Policy,
     Subject,
     TokenRefusal,
 )
@@ -81,8 +81,8 @@ class _Followed:
 class _Parts(NamedTuple):
     """What a Pdp is made of, beside its DecisionPoint."""
 
-    policies: ActivePolicy
-    policy_source: str
+    activation: Activation
+    following: Following
     engine: Engine
     engine_counts: Counts
     writer: audit.LedgerWriter
@@ -105,8 +105,8 @@ class Pdp:
     def __init__(self, settings: Settings, decisions: DecisionPoint, parts: _Parts) -> None:
         self.settings = settings
         self.decisions = decisions
-        self.policies = parts.policies
-        self.policy_source = parts.policy_source
+        self.activation, self.following = parts.activation, parts.following
+        self.policies = parts.activation.policies
         self.meter = parts.meter
         self.reporter = parts.reporter
         self.new_id: Callable[[], str] = decisions.new_id
@@ -137,25 +137,26 @@ class Pdp:
         check_outward(settings.audit)
         state = await asyncio.to_thread(_state_directory, settings)
         counts = Counts()
-        found, source = await asyncio.to_thread(_bundle, settings)
         engine = await start_engine(settings, state, counts)
         try:
-            return await cls._start(settings, state, engine, await engine.load(found), source, counts)
+            return await cls._start(settings, state, engine, counts)
         except BaseException:
             await engine.close()
             raise
 
     @classmethod
-    async def _start(
-        cls, settings: Settings, state: Path, engine: Engine, policy: Policy, source: str, counts: Counts
-    ) -> "Pdp":
+    async def _start(cls, settings: Settings, state: Path, engine: Engine, counts: Counts) -> "Pdp":
         clock = SystemClock()
+        activation = Activation(settings, state, clock, engine)
+        policies = await activation.prepare()
+        policy = policies.active
         privacy = await asyncio.to_thread(Privacy, settings.audit, state)
         meter = DecisionMeter(
             {
                 METADATA: ("GET",),
                 "/openapi.json": ("GET",),
                 **dict.fromkeys((*AUTHZEN_PATHS, *SEARCH_PATHS.values(), "/v1/events", *OPA_DATA, *PLUGINS), ("POST",)),
+                "/v1/policy/bundle": ("GET",),
             }
         )
         meter.bind(policy.catalogue, policy.revision)
@@ -167,8 +168,6 @@ class Pdp:
         ledger = GuardedLedger(writer, meter, clock, Mode(clock, degraded=settings.audit.mode == "degraded"), damage)
         await ledger.open()
         await verifier.start()
-        policies = ActivePolicy(policy)
-        await engine.follow(_in_force(policies, meter))
         decisions = DecisionPoint(
             verifier=verifier,
             pseudonyms=privacy.pseudonyms,
@@ -189,8 +188,8 @@ class Pdp:
             settings.reporting, state, clock, ledger=ledger, decisions=decisions, meter=meter
         )
         parts = _Parts(
-            policies=policies,
-            policy_source=source,
+            activation=activation,
+            following=Following(activation, clock),
             engine=engine,
             engine_counts=counts,
             writer=writer,
@@ -207,7 +206,9 @@ class Pdp:
             reporter=reporter,
         )
         pdp = cls(settings, decisions, parts)
-        await pdp.record("system.startup", _startup(settings, policy, source, privacy.key_id))
+        await pdp.record("system.startup", _startup(settings, activation, privacy.key_id))
+        await activation.start(pdp.record, meter)
+        parts.following.start()
         if child is not None:
             child.start()
         privacy.start()
@@ -222,6 +223,7 @@ class Pdp:
         for task in self._tasks:
             task.cancel()
         self.reporter.close()
+        await self.following.close()
         last = Event(self.new_id(), "system.shutdown", {"reason": reason})
         try:
             await self._parts.ledger.close(last, reason)
@@ -231,6 +233,7 @@ class Pdp:
             await self._parts.child.stop()
         await self._parts.verifier.close()
         await self._parts.privacy.close()
+        await self.activation.close()
         await self._parts.engine.close()
         await self._parts.limiter.close()
         await asyncio.to_thread(log.close)
@@ -257,7 +260,7 @@ class Pdp:
     def readiness(self) -> tuple[Check, ...]:
         """Whether decisions can be made, check by check."""
         checks = [
-            Check("policy", ok=True, detail=f"revision {self.policies.active.revision}"),
+            self.following.check(),
             *self._parts.engine.checks(),
             *ledger_checks(self._parts.ledger, self._parts.disk, self._parts.damage),
             self._parts.auditor.check(),
@@ -407,42 +410,13 @@ def _disk(settings: Settings, state: Path, writer: audit.LedgerWriter, clock: Sy
     )
 
 
-def _in_force(policies: ActivePolicy, meter: DecisionMeter) -> Callable[[Policy], None]:
-    """Puts a policy in force that an OPA server speaks for, with its labels."""
-
-    def followed(policy: Policy) -> None:
-        if policies.active is not policy:
-            policies.replace(policy)
-            meter.bind(policy.catalogue, policy.revision)
-
-    return followed
-
-
-def _bundle(settings: Settings) -> tuple[bundle.Bundle, str]:
-    """The bundle to start with, and where it came from."""
-    source = settings.policy.source or "default"
-    found = bundle.read_shipped() if source == "default" else bundle.read(Path(source))
-    _check_trust(settings, source, found)
-    return found, source
-
-
-def _check_trust(settings: Settings, source: str, found: bundle.Bundle) -> None:
-    """The shipped bundle is trusted by its recorded digest; another one by a stated digest, or in development."""
-    pinned = settings.policy.sha256
-    if pinned is not None and found.sha256 != pinned:
-        raise ConfigurationError(f"policy.sha256: {source} is {found.sha256}, which is not the bundle to trust")
-    if pinned is None and source != "default" and not settings.dev:
-        raise ConfigurationError(
-            f"policy.sha256: {source} is not the shipped bundle. To trust exactly this one, add\n\n[policy]\n"
-            f'sha256 = "{found.sha256}"'
-        )
-
-
-def _startup(settings: Settings, policy: Policy, source: str, key_id: str) -> dict[str, Any]:
+def _startup(settings: Settings, activation: Activation, key_id: str) -> dict[str, Any]:
+    policy = activation.candidate.policy
     return {
         "version": __version__,
         "revision": policy.revision,
-        "policy_source": source,
+        "policy_source": activation.source_name,
+        "policy_sha256": activation.candidate.examined.sha256,
         "engine": policy.engine,
         "pid": os.getpid(),
         "dev": settings.dev,

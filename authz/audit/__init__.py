@@ -28,12 +28,12 @@ from authz.audit.location import (
     state_directory,
 )
 from authz.audit.mentions import mentions
-from authz.audit.moment import duration
+from authz.audit.moment import duration, moment
 from authz.audit.new_key import KeyExistsError, new_node_key
 from authz.audit.offline import record_offline
 from authz.audit.prune import PrunedStream, PruneRequest, prune
 from authz.audit.published import public_keys
-from authz.audit.query import IndexUse, Page, find_event, get_audit_events, get_audit_page
+from authz.audit.query import IndexUse, Page, events_of, find_event, get_audit_events, get_audit_page
 from authz.audit.recent import reported_since
 from authz.audit.record import MAX_RECORD_BYTES, InvalidEventError, RecordTooLargeError
 from authz.audit.recovery import Recovery, Tail
@@ -41,10 +41,10 @@ from authz.audit.remembered import default_memory
 from authz.audit.retention import retention_limit
 from authz.audit.segment import ledger_event
 from authz.audit.served import NODE, NotServedError, served
-from authz.audit.status import Alarm, AuditorStatus, StreamStatus, VerificationStatus, read_status
+from authz.audit.status import Alarm, AuditorStatus, StreamStatus, read_status
 from authz.audit.succession import StreamBegun, begin_successor
 from authz.audit.successors import newest_successor
-from authz.audit.summary import StreamSummary, stream_summaries
+from authz.audit.summary import StreamSummary, oldest_record_at, stream_summaries
 from authz.audit.upkeep import UpkeepBusyError
 from authz.audit.verify import verify, verify_audit_integrity
 from authz.audit.writer import LedgerWriter
@@ -101,7 +101,6 @@ __all__ = [
     "TrustedKeys",
     "UpkeepBusyError",
     "Verification",
-    "VerificationStatus",
     "WriteRate",
     "WriterLimits",
     "add_hold",
@@ -114,6 +113,7 @@ __all__ = [
     "days_left",
     "default_memory",
     "duration",
+    "events_of",
     "find_event",
     "get_audit_events",
     "get_audit_page",
@@ -121,9 +121,11 @@ __all__ = [
     "ledger_event",
     "lift_hold",
     "mentions",
+    "moment",
     "new_node_key",
     "newest_successor",
     "node_keys",
+    "oldest_record_at",
     "prove",
     "prune",
     "public_keys",

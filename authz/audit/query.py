@@ -115,6 +115,37 @@ def search(
         raise LedgerUnreadableError(f"{error.filename}: {error.strerror}") from None
 
 
+def events_of(
+    wanted: Filter,
+    after: str | None = None,
+    path: Path | str | None = None,
+    *,
+    from_segments: bool = False,
+    refused: list[str] | None = None,
+) -> Iterator[_Event]:
+    """All events that pass, newest first, as far as somebody reads them; those that were there at the beginning.
+
+    `after`: a cursor or an event's id. `refused` is given a sentence for each row of the index that was left out.
+    Raises BadRequestError, LedgerUnreadableError.
+    """
+    try:
+        directories = stream_directories(path)
+        last = _position_of(directories, after)
+        if not from_segments:
+            try:
+                for event in _with_index(directories, state_directory(path), wanted, last, refused):
+                    last = _position(event)
+                    yield event
+            except IndexUnusableError:
+                pass
+            else:
+                return
+        tails = (_Tail(directory, wanted) for directory in directories)
+        yield from _merged(last, *map(iter, tails))
+    except OSError as error:
+        raise LedgerUnreadableError(f"{error.filename}: {error.strerror}") from None
+
+
 def find_event(event_id: str, path: Path | str | None = None) -> _Event:
     """The event with this id, as `get_audit_events` gives it; of several, the newest one of a stream.
 
@@ -149,38 +180,23 @@ class _Search:
             return self._from_segments(IndexUse("unusable", str(error)))
 
     def _with(self, index: Index) -> Page:
-        before = self._before(index)
+        before = _position_of(self._directories, self._after, index)
         places = {stream: taken.place for stream, taken in index.places.items()}
         tails = [_Tail(directory, self._wanted, places.get(directory.name, Place())) for directory in self._directories]
-        found = self._merged(before, index.events(self._wanted, before), *map(iter, tails))
+        found = _merged(before, index.events(self._wanted, before), *map(iter, tails))
         events = list(islice(found, self._limit))
-        refused = tuple(f"{one.stream}/{one.segment}, byte {one.offset}: {one.why}" for one in index.refused)
+        refused = tuple(map(str, index.refused))
         through = {stream: place.seq for stream, place in places.items()}
         return self._page(events, IndexUse("used", None, through, sum(tail.records for tail in tails), refused))
 
     def _from_segments(self, use: IndexUse) -> Page:
+        before = _position_of(self._directories, self._after)
         tails = (_Tail(directory, self._wanted) for directory in self._directories)
-        return self._page(list(islice(self._merged(self._before(), *map(iter, tails)), self._limit)), use)
+        return self._page(list(islice(_merged(before, *map(iter, tails)), self._limit)), use)
 
     def _page(self, events: list[_Event], use: IndexUse) -> Page:
         more = len(events) == self._limit
         return Page(events, write_cursor(_position(events[-1])) if more else None, use)
-
-    def _merged(self, before: Position | None, *sources: Iterator[_Event]) -> Iterator[_Event]:
-        """The matching events of all streams, newest first: by time, then stream and number."""
-        for event in heapq.merge(*sources, key=_position, reverse=True):
-            if before is None or _position(event) < before:
-                yield event
-
-    def _before(self, index: Index | None = None) -> Position | None:
-        if self._after is None:
-            return None
-        if is_cursor(self._after):
-            return read_cursor(self._after)
-        event = (index.by_id(self._after) if index is not None else None) or _by_id(self._directories, self._after)
-        if event is None:
-            raise BadRequestError(f"after: there is no event {self._after!r}")
-        return _position(event)
 
 
 class _Tail:
@@ -210,6 +226,30 @@ class _Tail:
                     yield event
 
 
+def _with_index(
+    directories: Sequence[Path], state: Path, wanted: Filter, before: Position | None, refused: list[str] | None
+) -> Iterator[_Event]:
+    """Raises IndexUnusableError at any moment, also where there is none."""
+    index = open_index(state) if _is_of(state, directories) else None
+    if index is None:
+        raise IndexUnusableError("there is none")
+    with index:
+        places = {stream: taken.place for stream, taken in index.places.items()}
+        tails = (_Tail(directory, wanted, places.get(directory.name, Place())) for directory in directories)
+        try:
+            yield from _merged(before, index.events(wanted, before), *map(iter, tails))
+        finally:
+            if refused is not None:
+                refused += map(str, index.refused)
+
+
+def _merged(before: Position | None, *sources: Iterator[_Event]) -> Iterator[_Event]:
+    """The matching events of all streams, newest first: by time, then stream and number."""
+    for event in heapq.merge(*sources, key=_position, reverse=True):
+        if before is None or _position(event) < before:
+            yield event
+
+
 def _is_of(state: Path, directories: Sequence[Path]) -> bool:
     """Whether these are the streams of a state directory: an index is of all of them."""
     return all(directory.parent == state.resolve() / "audit" for directory in directories)
@@ -232,6 +272,18 @@ def read_event(line: bytes) -> _Event | None:
 
 def _position(event: _Event) -> Position:
     return event["ts"], event["stream"], event["seq"]
+
+
+def _position_of(directories: Sequence[Path], after: str | None, index: Index | None = None) -> Position | None:
+    """What a cursor or an event's id says. Raises BadRequestError."""
+    if after is None:
+        return None
+    if is_cursor(after):
+        return read_cursor(after)
+    event = (index.by_id(after) if index is not None else None) or _by_id(directories, after)
+    if event is None:
+        raise BadRequestError(f"after: there is no event {after!r}")
+    return _position(event)
 
 
 def _indexed(state: Path, event_id: str) -> _Event | None:

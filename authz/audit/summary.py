@@ -1,6 +1,7 @@
 """What a stream amounts to at a glance, for status pages: nothing is verified."""
 
 import shutil
+from datetime import datetime
 from pathlib import Path
 
 from msgspec import Struct
@@ -30,6 +31,23 @@ def stream_summaries(path: Path | str | None = None) -> list[StreamSummary]:
         return [_summary(directory) for directory in stream_directories(path)]
     except OSError as error:
         raise LedgerUnreadableError(f"{error.filename}: {error.strerror}") from None
+
+
+def oldest_record_at(path: Path | str | None = None) -> float | None:
+    """When the oldest record that is kept was written, in seconds since the epoch; None where that cannot be known.
+
+    Raises LedgerUnreadableError as `stream_summaries`.
+    """
+    oldest: list[float] = []
+    try:
+        for directory in stream_directories(path):
+            first = extents(directory, most=1)
+            if not first or first[0].header is None:
+                return None
+            oldest.append(datetime.fromisoformat(first[0].header.ts).timestamp())
+    except (OSError, ValueError):
+        return None
+    return min(oldest, default=None)
 
 
 def _summary(directory: Path) -> StreamSummary:

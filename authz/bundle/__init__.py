@@ -1,6 +1,7 @@
 """Policy bundles: read, verified against a digest or signatures, packed, signed; and the `opa` that builds them."""
 
 from authz.bundle.archive import Limits, pack, unpack, write
+from authz.bundle.digest import SHA256 as SHIPPED_SHA256
 from authz.bundle.errors import (
     AlteredError,
     BundleError,
@@ -10,11 +11,29 @@ from authz.bundle.errors import (
     UnsignedError,
 )
 from authz.bundle.inspection import Inspection, inspect
-from authz.bundle.keys import KeyAlgorithm, SigningKey, VerificationKey, read_signing_key, read_verification_key
+from authz.bundle.keys import (
+    KeyAlgorithm,
+    SigningKey,
+    VerificationKey,
+    read_signing_key,
+    read_verification_key,
+    verification_key,
+)
 from authz.bundle.opa import Opa, find_opa
-from authz.bundle.reader import CASES, DATA, MANIFEST, MODULE, BuiltWith, Bundle, Manifest, read, verify_digest
+from authz.bundle.reader import (
+    CASES,
+    DATA,
+    MANIFEST,
+    MODULE,
+    BuiltWith,
+    Bundle,
+    Manifest,
+    read,
+    read_again,
+    verify_digest,
+)
 from authz.bundle.shipped import read_shipped, shipped_archive
-from authz.bundle.signatures import UnverifiedSignature, unverified_signatures
+from authz.bundle.signatures import SIGNATURES, UnverifiedSignature, unverified_signatures
 from authz.bundle.signing import countersign, sign
 from authz.bundle.verification import Signed, verify_signatures
 
@@ -23,6 +42,8 @@ __all__ = [
     "DATA",
     "MANIFEST",
     "MODULE",
+    "SHIPPED_SHA256",
+    "SIGNATURES",
     "AlteredError",
     "BuiltWith",
     "Bundle",
@@ -45,6 +66,7 @@ __all__ = [
     "inspect",
     "pack",
     "read",
+    "read_again",
     "read_shipped",
     "read_signing_key",
     "read_verification_key",
@@ -52,6 +74,7 @@ __all__ = [
     "sign",
     "unpack",
     "unverified_signatures",
+    "verification_key",
     "verify_digest",
     "verify_signatures",
     "write",

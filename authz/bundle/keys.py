@@ -58,7 +58,12 @@ class SigningKey(NamedTuple):
 
 def read_verification_key(key_id: str, file: Path, algorithm: str | None = None) -> VerificationKey:
     """A public key from a PEM file. Raises KeyRefusedError."""
-    return _verification_key(key_id, _public(key_id, _pem(key_id, file)), algorithm)
+    return verification_key(key_id, _pem(key_id, file), algorithm)
+
+
+def verification_key(key_id: str, pem: bytes, algorithm: str | None = None) -> VerificationKey:
+    """A public key from PEM. Raises KeyRefusedError."""
+    return _verification_key(key_id, _public(key_id, pem), algorithm)
 
 
 def read_signing_key(key_id: str, file: Path, algorithm: str | None = None) -> SigningKey:

@@ -74,18 +74,27 @@ def read(source: Path | bytes, limits: Limits | None = None) -> Bundle:
     differently.
     """
     archive = source if isinstance(source, bytes) else _file(source)
-    members = unpack(archive, limits or Limits())
+    found = read_again(archive, limits or Limits())
+    _strict(found.members, MANIFEST)
+    if not isinstance(_strict(found.members, DATA), dict):
+        raise BundleError(f"the bundle's {DATA} is not an object")
+    return found
+
+
+def read_again(archive: bytes, limits: Limits) -> Bundle:
+    """A bundle that was read before, without a second look at its data: of a large policy that takes a while.
+
+    Raises BundleError.
+    """
+    members = unpack(archive, limits)
     _refuse_strangers(members)
     for name in (MANIFEST, MODULE, DATA):
         if name not in members:
             raise BundleError(f"the bundle has no {name}: build it with `authz policy build`")
     manifest = _decode(members, MANIFEST, Manifest)
-    _strict(members, MANIFEST)
     if not _REVISION.fullmatch(manifest.revision):
         raise BundleError(f"the bundle's revision {manifest.revision[:64]!r} is not 1 to 64 letters, digits, . _ -")
     built_with = _convert(manifest.metadata.get("authz"), BuiltWith)
-    if not isinstance(_strict(members, DATA), dict):
-        raise BundleError(f"the bundle's {DATA} is not an object")
     return Bundle(
         revision=manifest.revision,
         wasm=members[MODULE],

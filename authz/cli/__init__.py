@@ -8,12 +8,16 @@ from authz import __version__
 from authz.cli.audit import audit
 from authz.cli.audit_alarms import alarms
 from authz.cli.audit_erase import erase
+from authz.cli.audit_events import events_command
 from authz.cli.audit_evidence import COMMANDS as EVIDENCE_COMMANDS
 from authz.cli.audit_export import export_command
 from authz.cli.audit_hold import hold
 from authz.cli.audit_retention import archive_command, prune_command
 from authz.cli.audit_rules import degrade, new_stream
 from authz.cli.audit_sign import sign
+from authz.cli.audit_tail import tail_command
+from authz.cli.audit_timeline import timeline_command
+from authz.cli.audit_top import top_command
 from authz.cli.audit_verify import verify_command
 from authz.cli.audit_witness import witness
 from authz.cli.check import check
@@ -22,6 +26,7 @@ from authz.cli.keys import keys
 from authz.cli.keys_privacy import pseudonyms, team
 from authz.cli.policy import policy
 from authz.cli.policy_access import COMMANDS as ACCESS_COMMANDS
+from authz.cli.policy_admin import COMMANDS as POLICY_COMMANDS
 from authz.cli.policy_sign import COMMANDS as SIGNING_COMMANDS
 from authz.cli.serve import serve
 from authz.cli.slo import slo
@@ -40,6 +45,10 @@ def program() -> None:
 for command in (serve, check, token, audit, policy, keys, slo, config):
     program.add_command(command)
 for command in (
+    events_command,
+    tail_command,
+    top_command,
+    timeline_command,
     verify_command,
     alarms,
     sign,
@@ -54,7 +63,7 @@ for command in (
     *EVIDENCE_COMMANDS,
 ):
     audit.add_command(command)
-for command in (*ACCESS_COMMANDS, *SIGNING_COMMANDS):
+for command in (*ACCESS_COMMANDS, *SIGNING_COMMANDS, *POLICY_COMMANDS):
     policy.add_command(command)
 for command in (pseudonyms, team):
     keys.add_command(command)

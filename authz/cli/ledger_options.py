@@ -39,7 +39,7 @@ _FILTERS: Final = (
         "--param", "params", multiple=True, callback=_parameters, metavar="NAME=VALUE", help="Route parameter."
     ),
     click.option("--request-id", help="The gateway's request id."),
-    click.option("--session-id", help="Session id."),
+    click.option("--session-id", "--session", "session_id", help="Session id."),
     click.option("--ip", help="Address of the client."),
     click.option("--since", help="Not before: 2026-11-23T08:00:00Z, 2026-11-23, or 90s, 15m, 2h, 7d, 4w ago."),
     click.option("--until", help="Before; like --since."),

@@ -1,7 +1,7 @@
 """Configuration: every setting, where it comes from, and what is refused."""
 
 from authz.config.alarms import AlarmSettings
-from authz.config.loading import checked, load, read, split_address
+from authz.config.loading import LOOPBACK_HOSTS, checked, load, read, split_address
 from authz.config.privacy import check_privacy
 from authz.config.reference import reference, starter
 from authz.config.settings import (
@@ -26,6 +26,7 @@ from authz.config.settings import (
 )
 
 __all__ = [
+    "LOOPBACK_HOSTS",
     "AddressLimit",
     "AdminSettings",
     "AdminToken",

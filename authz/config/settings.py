@@ -7,6 +7,7 @@ from msgspec import Meta, Struct
 from authz.config.alarms import AlarmSettings
 from authz.core import ScopeMode
 
+_Count = Annotated[int, Meta(ge=0)]
 _Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 
 
@@ -65,13 +66,62 @@ class CallerSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         bool,
         Meta(description="X-Request-ID is its own and never a client's: a repeated one is a retry, and counts once."),
     ] = False
+    bundle: Annotated[
+        bool, Meta(description="May fetch the bundle in force from /v1/policy/bundle, as an OPA server does.")
+    ] = False
+
+
+class PolicyKeySettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[[policy.keys]]`: somebody who may sign policies (docs/bundles.md)."""
+
+    id: Annotated[str, Meta(min_length=1, max_length=64, description="What signatures call this key.")]
+    file: Annotated[str, Meta(min_length=1, description="Public key in PEM: EC P-256 or P-384, Ed25519, RSA.")]
+    algorithm: Annotated[
+        Literal["ES256", "ES384", "EdDSA", "PS256", "RS256"] | None,
+        Meta(description="Needed for an RSA key that signs PS256; other keys have but one."),
+    ] = None
 
 
 class PolicySettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`[policy]`."""
 
-    source: Annotated[str | None, Meta(description="`default` for the shipped bundle, or a bundle file.")] = None
-    sha256: Annotated[_Digest | None, Meta(description="Trust exactly this bundle, by its digest.")] = None
+    source: Annotated[
+        str | None,
+        Meta(
+            description="`default` for the shipped bundle; or a bundle file or its http(s) URL, and that is followed."
+        ),
+    ] = None
+    sha256: Annotated[
+        _Digest | None, Meta(description="Trust exactly this bundle, by its digest; then nothing is followed.")
+    ] = None
+    keys: Annotated[tuple[PolicyKeySettings, ...], Meta(description="Who may sign policies.")] = ()
+    signatures_required: Annotated[
+        int, Meta(ge=1, le=16, description="By so many different keys a bundle has to be signed.")
+    ] = 1
+    token_file: Annotated[str | None, Meta(description="File with the bearer token for the source's URL.")] = None
+    poll_seconds: Annotated[
+        float, Meta(ge=0.1, le=86_400, description="How often the source is looked at; a tenth more or less.")
+    ] = 10.0
+    long_poll_seconds: Annotated[
+        int,
+        Meta(ge=0, le=600, description="Longest that a source may hold a request, by OPA's long polling; 0 = off."),
+    ] = 30
+    max_bytes: Annotated[int, Meta(ge=1024, description="Largest bundle that is read.")] = 16 * 1024 * 1024
+    stale_after_seconds: Annotated[
+        int, Meta(ge=0, description="A policy that its source has not confirmed for so long is stale; 0 = never.")
+    ] = 0
+    stale: Annotated[
+        Literal["serve", "degrade", "refuse"],
+        Meta(description="When stale: decide all the same; decide, but be not ready; or answer 503 `policy_stale`."),
+    ] = "serve"
+    shadow_seconds: Annotated[
+        float,
+        Meta(ge=0, le=604_800, description="So long a new policy first runs beside the old one, answering nobody."),
+    ] = 0.0
+    shadow_differences: Annotated[
+        _Count | None,
+        Meta(description="With more differing decisions there it is rejected; unset = any number."),
+    ] = None
     deadline_seconds: Annotated[float, Meta(gt=0, le=1, description="Longest one evaluation may take.")] = 0.05
 
 
@@ -192,9 +242,6 @@ class AuditSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     ] = 0
     witnesses: Annotated[tuple[WitnessSettings, ...], Meta(description="Who else cosigns the node's checkpoint.")] = ()
     anchors: Annotated[tuple[AnchorSettings, ...], Meta(description="Where the node's checkpoint is copied to.")] = ()
-    verify_seconds: Annotated[
-        int, Meta(ge=0, description="The auditor verifies the whole ledger this often, at low priority; 0 = never.")
-    ] = 86_400
     alarms: Annotated[AlarmSettings, Meta(description="Suspicious use.")] = AlarmSettings()
 
 
@@ -246,7 +293,7 @@ class SharedLimits(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         Literal["local", "deny"],
         Meta(description="Without an answer of it: each sidecar counts for itself, or 503 (`limits_unavailable`)."),
     ] = "local"
-    timeout_seconds: Annotated[float, Meta(gt=0, le=1, description="How long it may take to answer.")] = 0.05
+    timeout_seconds: Annotated[float, Meta(gt=0, le=5, description="How long it may take to answer.")] = 0.05
 
 
 class LimitSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

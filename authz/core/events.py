@@ -80,6 +80,7 @@ EVENT_TYPES: dict[str, EventType] = {
     "system.shutdown": EventType("system", "info", ("reason",)),
     "policy.activated": EventType("policy", "info", ("revision", "sha256")),
     "policy.rejected": EventType("policy", "error", ("reason",)),
+    "policy.shadowed": EventType("policy", "info", ("revision", "compared", "different")),
     "audit.segment_open": EventType("audit", "info", ("format", "stream", "reason")),
     "audit.segment_close": EventType("audit", "info", ("records",)),
     "audit.clock_step": EventType("audit", "warning", ("step_seconds", "expected", "observed")),
@@ -95,7 +96,6 @@ EVENT_TYPES: dict[str, EventType] = {
     "audit.pseudonym_key_destroyed": EventType("audit", "critical", ("key_id",)),
     "audit.rollup": EventType("audit", "info", ("streams",)),
     "audit.refused": EventType("audit", "critical", ("stream", "kind", "message")),
-    "audit.verified": EventType("audit", "info", ("intact", "records", "issues")),
     "audit.damaged": EventType("audit", "critical", ("stream", "kind", "message")),
     "audit.key_rotated": EventType("audit", "warning", ("key_id",)),
 }

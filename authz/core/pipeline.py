@@ -101,12 +101,14 @@ class DecisionPoint(Struct, frozen=True, kw_only=True):
         until: Until | None = None,
         since: float | None = None,
         policy: Policy | None = None,
+        spends: bool = True,
     ) -> Batch:
         """Answer many questions as one: one revision, one evaluation, one commit to the ledger, one count.
 
         Each is answered as `decide` would, on its own: no item sees another's answer or error. When this returns, all
         the answers are recorded or all of them are "could not decide". A question that cannot be read is answered by
         its BadRequestError, and not recorded. `policy`: the one in force, unless the caller began with another.
+        `spends`: False where nobody acts on an allow, as in a search.
         """
         started = self.clock.elapsed() if since is None else since
         # 1. One policy revision answers all of it.
@@ -125,9 +127,10 @@ class DecisionPoint(Struct, frozen=True, kw_only=True):
             ]
         )
         if since is None and any(ruling is SUPERSEDED for ruling in rulings):
-            return await self.decide_all(asked, until=until, since=started)
+            return await self.decide_all(asked, until=until, since=started, spends=spends)
         # 6. The conclusions, up to where the batch stops: what comes after was never answered.
-        answers = await self._spent_all(questions, concluded_all(batch, questions, rulings, policy), until, started)
+        concluded = concluded_all(batch, questions, rulings, policy)
+        answers = await self._spent_all(questions, concluded, until, started if spends else None)
         # 7. Durable in one commit before anyone hears of any of it.
         accounts = Accounts(batch, policy, self.fields)
         events = [accounts.event(question, decision) for question, decision in decided_of(questions, answers)]
@@ -179,13 +182,21 @@ class DecisionPoint(Struct, frozen=True, kw_only=True):
         questions: Sequence[Question | BadRequestError],
         answers: Sequence[Answered],
         until: Until | None,
-        started: float,
+        started: float | None,
     ) -> list[Answered]:
-        """The answers in turn, up to where the batch stops: nothing is spent for what is never answered."""
+        """The answers in turn, up to where the batch stops: nothing is spent for what is never answered.
+
+        `started`: None where nothing is spent at all.
+        """
         countdown, given = Countdown(until), list[Answered]()
         for question, concluded in zip(questions, answers, strict=True):
             answer = concluded
-            if isinstance(question, Question) and isinstance(answer, Decision) and answer.limits:
+            if (
+                started is not None
+                and isinstance(answer, Decision)
+                and answer.limits
+                and isinstance(question, Question)
+            ):
                 answer = await self._spent(question.request, answer, started, question.position)
             given.append(answer)
             if countdown.ends_with(answer):

@@ -162,7 +162,7 @@ async def search(
     fitting = [each for each in dict.fromkeys(found) if _fits(kind, each, wanted[kind])]
     window = fitting[offset : offset + most_candidates]
     questions = [_with(kind, asked, each) for each in window] if limit else []
-    batch = await decisions.decide_all(questions, until=Until(allow=True, times=limit), policy=policy)
+    batch = await decisions.decide_all(questions, until=Until(allow=True, times=limit), policy=policy, spends=False)
     _check_complete(batch)
     allowed = [window[n] for n, each in enumerate(batch.answers) if isinstance(each, Decision) and each.allow]
     end = offset + len(batch.answers)

@@ -2,7 +2,7 @@
 
 from authz.engine.active import ActivePolicy
 from authz.engine.embedded import BATCH_ITEMS, DEADLINE_SECONDS, EmbeddedPolicy, PolicyRefusedError
-from authz.engine.engines import EmbeddedEngine, Engine, start_engine
+from authz.engine.engines import EmbeddedEngine, Engine, LoadedPolicy, start_engine
 from authz.engine.module import Counts
 from authz.engine.probe import probe
 
@@ -14,6 +14,7 @@ __all__ = [
     "EmbeddedEngine",
     "EmbeddedPolicy",
     "Engine",
+    "LoadedPolicy",
     "PolicyRefusedError",
     "probe",
     "start_engine",

@@ -13,10 +13,18 @@ from authz.engine.module import Counts
 from authz.readiness import Check
 
 
+class LoadedPolicy(Policy, Protocol):
+    """A policy that holds something which has to be given back."""
+
+    def close(self) -> None:
+        """Give it back. Questions after this are answered with an error, never with an allow."""
+        ...
+
+
 class Engine(Protocol):
     """Makes policies, and keeps what they are evaluated with."""
 
-    async def load(self, bundle: Bundle) -> Policy:
+    async def load(self, bundle: Bundle) -> LoadedPolicy:
         """The policy of a bundle that is trusted, ready to be asked. Its `close` gives back what it holds.
 
         Raises AuthzError, and then nothing is left of it.

@@ -33,6 +33,7 @@ from authz.http.errors import MethodNotSupportedError, NotFoundError
 from authz.http.ledger import EVENT, LOG, PROOF, LedgerRoutes
 from authz.http.openapi import PATH as OPENAPI
 from authz.http.openapi import Operation, admin_document
+from authz.http.policy import PolicyRoutes
 from authz.metrics import BREAK_GLASS_TOTAL, render
 from authz.pdp import Pdp
 
@@ -89,13 +90,14 @@ class AdminListener:
         self._scraping = asyncio.Lock()
         ledger = LedgerRoutes(pdp)
         self._search = SearchRoutes(pdp)
+        policy = PolicyRoutes(pdp)
         self._routes: dict[str, Row] = {
             "/healthz": Row(None, self._healthz),
             "/readyz": Row(None, self._readyz),
             "/metrics": Row("metrics", self._metrics),
             "/v1/slo": Row("admin:metrics:read", self._slo),
             "/v1/catalogue": Row("admin:metrics:read", self._catalogue),
-            "/v1/policy": Row("admin:security:read", self._policy),
+            "/v1/policy": Row("admin:security:read", policy.status),
             "/v1/audit/events": Row("admin:audit:read", self._search.events),
             "/v1/audit/integrity": Row("admin:audit:read", self._integrity),
             "/v1/audit/checkpoint": Row("admin:audit:read", ledger.checkpoint),
@@ -111,6 +113,8 @@ class AdminListener:
             "/v1/audit/search": Act("admin:audit:read", self._search.search, in_emergency=False),
             "/v1/audit/erase": Act("admin:security:write", ErasureRoute(pdp).erase),
             "/v1/log/level": Act("admin:security:write", self._log_level),
+            "/v1/policy/activate": Act("admin:security:write", policy.activate),
+            "/v1/policy/rollback": Act("admin:security:write", policy.rollback),
         }
         self._document = admin_document(self.operations())
         self._routes[OPENAPI] = Row(None, self._openapi)
@@ -243,10 +247,6 @@ class AdminListener:
     async def _catalogue(self, _head: RequestHead) -> Reply:
         policy = self._pdp.policies.active
         return _json({"revision": policy.revision, **msgspec.to_builtins(policy.catalogue)})
-
-    async def _policy(self, _head: RequestHead) -> Reply:
-        policy = self._pdp.policies.active
-        return _json({"revision": policy.revision, "engine": policy.engine, "source": self._pdp.policy_source})
 
     async def _degrade(self, body: bytes, who: str) -> Reply:
         asked = _decoded(body, Degrade)

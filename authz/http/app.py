@@ -11,6 +11,7 @@ from authz.gateways import Reply, RequestHead
 from authz.http.addresses import listen
 from authz.http.admin import AdminListener
 from authz.http.answers import Answer
+from authz.http.bundles import BUNDLE, BundleRoute
 from authz.http.callers import DEV_CALLERS, Callers
 from authz.http.configured import authzen
 from authz.http.data import DataRoutes
@@ -49,13 +50,15 @@ async def serve(pdp: Pdp) -> Listeners:
     callers = Callers(settings.callers or (DEV_CALLERS if settings.dev else ()))
     standard = await authzen(pdp, callers)
     data = DataRoutes(pdp.decisions, callers, pdp.meter.refused)
+    bundles = BundleRoute(pdp.activation, callers)
     routes = {**standard.routes, **data.routes, EVENTS: EventsRoute(pdp.reporter, callers).answer, OPENAPI: _described}
+    routes[BUNDLE] = bundles.answer
     log = RequestLog(settings.log.allows_one_in)
     listener = DecisionListener(pdp.decisions, callers, pdp.meter, log, routes, standard.aliases)
     decision_runner = await _runner(pdp, listener.handle, pdp.meter.unparsed)
     admin = AdminListener(pdp)
     admin_runner = await _runner(pdp, admin.handle, lambda: pdp.meter.refused("unparsed"))
-    opened = Listeners((decision_runner.cleanup, admin.close, admin_runner.cleanup))
+    opened = Listeners((bundles.close, decision_runner.cleanup, admin.close, admin_runner.cleanup))
     try:
         opened = opened._replace(
             decision=await listen(decision_runner, settings.listen, "listen"),

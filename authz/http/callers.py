@@ -15,15 +15,15 @@ CALLER_HEADER = "X-Authz-Caller-Token"
 """Where a caller known by a bearer secret shows it when `Authorization` carries the user's token."""
 
 DEV_CALLERS = (
-    CallerSettings(name="dev-loopback", via="loopback", trusted_to_assert=True, explain=True),
-    CallerSettings(name="dev-unix", via="unix", trusted_to_assert=True, explain=True),
+    CallerSettings(name="dev-loopback", via="loopback", trusted_to_assert=True, explain=True, bundle=True),
+    CallerSettings(name="dev-unix", via="unix", trusted_to_assert=True, explain=True, bundle=True),
 )
 
 
 class KnownCaller:
     """A configured caller, ready to be compared with connections."""
 
-    __slots__ = ("caller", "may_explain", "routes", "via")
+    __slots__ = ("caller", "may_explain", "may_fetch_bundle", "routes", "via")
 
     def __init__(self, settings: CallerSettings) -> None:
         self.caller = Caller(
@@ -34,6 +34,7 @@ class KnownCaller:
             settings.sets_request_id,
         )
         self.may_explain = settings.explain
+        self.may_fetch_bundle = settings.bundle
         self.routes = settings.routes
         self.via = settings.via
 

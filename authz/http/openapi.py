@@ -8,6 +8,7 @@ import msgspec
 from authz import __version__
 from authz.core import EVALUATION, EVALUATIONS, METADATA, SEARCH_PATHS, SEMANTICS
 from authz.gateways import DIALECTS, OPA_DATA, PLUGINS
+from authz.http.bundles import BUNDLE, BUNDLE_TYPE
 from authz.http.events import EVENTS
 
 PATH: Final = "/openapi.json"
@@ -22,6 +23,7 @@ _WORDS: Final = {
     403: "The caller may not, or the decision is a deny.",
     404: "There is nothing here.",
     405: "The path does not take this method.",
+    409: "The bundle cannot be put in force; `reason` says why.",
     413: "Larger than a stated limit.",
     429: "Over a rate limit.",
     503: "Could not decide. Never an allow.",
@@ -140,6 +142,9 @@ def _decision_operations() -> Iterable[Operation]:
         yield Operation(path, "post", f"The OPA plugin {plugin.name}", _ASKED, _object(("result",)), {"type": "object"})
     events: _Schema = {"anyOf": [{"type": "object"}, {"type": "array", "items": {"type": "object"}}]}
     yield Operation(EVENTS, "post", "Reported events", _ASKED, {"type": "object"}, events)
+    archive: _Schema = {"type": "string", "format": "binary"}
+    told = (200, 304, 401, 403, 405)
+    yield Operation(BUNDLE, "get", "The policy in force, for an OPA server", told, archive, media=BUNDLE_TYPE)
     for prefix, dialect in DIALECTS.items():
         methods = ("get", "post", "put", "patch", "delete") if dialect.path_follows else ("get",)
         path = f"{prefix}/{{path}}" if dialect.path_follows else prefix
@@ -188,6 +193,8 @@ def _parameters(each: Operation) -> Iterable[dict[str, Any]]:
 
 
 def _response(each: Operation, status: int) -> dict[str, Any]:
+    if status == 304:
+        return {"description": "The caller has it.", "headers": _HEADERS}
     if status != 200:
         return {"$ref": f"#/components/responses/{_refusal_name(each)}{status}"}
     described: dict[str, Any] = {"description": _WORDS[200], "headers": _HEADERS}

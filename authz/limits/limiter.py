@@ -51,12 +51,12 @@ class LocalLimiter:
             return None
         (limit, budgets), now = self._door, self._nanoseconds()
         client = hash((request.caller.observes, client_of(request.ip)))
-        retry = _retry(client, request, None)
+        retry = _retry(client, request, None) if request.caller.sets_request_id else None
         if retry is not None and self._retries.seen(retry, now):
             return None
-        refusal = budgets.spend((spending(client, limit),), now)
-        if refusal is not None:
-            return Over("rate_limited", retry_after(refusal.wait))
+        wait = budgets.spend_one(*spending(client, limit), now)
+        if wait:
+            return Over("rate_limited", retry_after(wait))
         if retry is not None:
             self._retries.remember(retry, now)
         return None
@@ -72,12 +72,16 @@ class LocalLimiter:
     ) -> Over | None:
         """As `spend`, at once."""
         now, whose = self._nanoseconds(), hash((request.caller.observes, *who(request, subject)))
-        retry = _retry(whose, request, position)
+        retry = _retry(whose, request, position) if request.caller.sets_request_id else None
         if retry is not None and self._retries.seen(retry, now):
             return None
-        refusal = self._budgets.spend([_spending(whose, limit) for limit in limits], now)
-        if refusal is not None:
-            return Over("rate_limited", retry_after(refusal.wait), limits[refusal.which])
+        if len(limits) == 1:
+            spent, wait = 0, self._budgets.spend_one(*_spending(whose, limits[0]), now)
+        else:
+            refusal = self._budgets.spend([_spending(whose, limit) for limit in limits], now)
+            spent, wait = refusal or (0, 0)
+        if wait:
+            return Over("rate_limited", retry_after(wait), limits[spent])
         if retry is not None:
             self._retries.remember(retry, now)
         return None

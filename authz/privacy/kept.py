@@ -100,9 +100,6 @@ class SaltedIdentities:
         """Look everybody up anew."""
         self._remembered.clear()
 
-    async def finish(self) -> None:
-        """Nothing is under way here that a record does not wait for."""
-
     def _wanted(self, identified: Identified) -> list[Wanted]:
         subject, session, others = identified
         if subject is None:

@@ -110,7 +110,8 @@ class _Kept:
     async def close(self) -> None:
         if self._looking is not None:
             self._looking.cancel()
-        await self.identities.finish()
+        if isinstance(self.identities, NamedIdentities):
+            await self.identities.finish()
         await self._settling.close()
 
     async def _look(self) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from authz.cli.audit import audit
+from authz.cli import program
 
 from .ledger import STREAM, event, writer
 
@@ -23,7 +23,7 @@ async def state(tmp_path: Path) -> Path:
 
 
 def _run(*arguments: object) -> Result:
-    return CliRunner().invoke(audit, [str(argument) for argument in arguments])
+    return CliRunner().invoke(program, ["audit", *map(str, arguments)])
 
 
 def _damage(state: Path) -> None:

@@ -117,7 +117,7 @@ def test_data_that_is_hard_to_spell_is_hashed_as_opa_does(
         rb'{"n":[1.0,-0,1e5,1E+2,0.10,12345678901234567890123,-0.0,5e-324],"s":"\u2028\u2029<&>\u00e9\b\f\u0001\u007f",'
     )
     hard += '"é":1,"Z":{"b":[],"a":{}},"z":null,"😀":true,"\uffff":false,"\\u0041":"\\/"}'.encode()
-    members["data.json"] = hard
+    members["data.json"] = b'{"authz":' + hard + b"}"
 
     theirs = bundle.read(opa_signed(opa_binary, tmp_path, members, release, "ES256", {"keyid": "release"}))
     ours = tmp_path / "ours.tar.gz"

@@ -195,6 +195,14 @@ async def test_a_batch_spends_for_what_it_answers_and_no_more() -> None:
     assert [(each.allow, each.over) for each in batch.answers if isinstance(each, Decision)] == [(False, OVER)] * 4
 
 
+async def test_who_only_looks_spends_nothing() -> None:
+    """Where nobody acts on an allow, as in a search, no budget is touched."""
+    fakes = house(LIMITED)
+    batch = await fakes.decisions.decide_all([asked(token="good.token")] * 2, spends=False)
+    assert [each.allow for each in batch.answers if isinstance(each, Decision)] == [True, True]
+    assert fakes.limiter.spent == []
+
+
 async def test_a_batch_is_one_request_at_the_door() -> None:
     """An address over its limit has every item of its batch refused, and nothing is verified."""
     fakes = house()

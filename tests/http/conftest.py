@@ -34,6 +34,13 @@ class Running:
         self.state = state
         self._session = session
 
+    async def stop(self) -> None:
+        """Stop it, once."""
+        if not self._session.closed:
+            await self._session.close()
+            await self.listeners.close()
+            await self.pdp.close("test")
+
     def token(self, sub: str = "alice", *roles: str, scopes: list[str] | None = None, **claims: Any) -> str:
         """A development token."""
         return identity.mint_token(self.state, sub, roles, scopes, claims=claims)
@@ -102,7 +109,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
     closing: list[Callable[[], Awaitable[Any]]] = []
 
     async def started(**flags: Any) -> Running:
-        state = tmp_path / "state"
+        state = Path(flags.get("state", tmp_path / "state"))
         settings = load(
             None,
             {},
@@ -116,12 +123,14 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
             },
         )
         pdp = await Pdp.start(settings)
-        closing.append(lambda: pdp.close("test"))
-        listeners = await http.serve(pdp)
-        closing.append(listeners.close)
-        session = aiohttp.ClientSession(auto_decompress=False)
-        closing.append(session.close)
-        return Running(pdp, listeners, session, state)
+        try:
+            listeners = await http.serve(pdp)
+        except BaseException:
+            await pdp.close("test")
+            raise
+        running = Running(pdp, listeners, aiohttp.ClientSession(auto_decompress=False), state)
+        closing.append(running.stop)
+        return running
 
     yield started
     for close in reversed(closing):

@@ -187,6 +187,7 @@ async def test_a_table_that_fails_in_degraded_mode(start: Start) -> None:
     assert (answer.status, event["subject"][:5]) == (200, "h1:-:")
 
 
+@pytest.mark.slow
 async def test_erasing_by_command_beside_a_running_service(start: Start, tmp_path: Path) -> None:
     """The command does the same, its receipt is in the stream of commands, and the service forgets her too."""
     running = await start(**{"audit.privacy": "salts"})

@@ -16,7 +16,17 @@ from tests.http.test_checks import PLUGIN_ROUTES, posted
 
 from .conftest import Running, Start
 
-SECRETS = ("alice-Zq7", "bob-Zq7", "item-Zq7", "sid-Zq7", "198.51.100.77", "agent-Zq7", "owner-Zq7", "4711000815")
+SECRETS = (
+    "alice-Zq7",
+    "bob-Zq7",
+    "item-Zq7",
+    "sid-Zq7",
+    "198.51.100.77",
+    "agent-Zq7",
+    "owner-Zq7",
+    "4711000815",
+    "e-Zq7",
+)
 
 
 def told(name: str, path: str) -> dict[str, str]:
@@ -57,6 +67,22 @@ async def ask_in_every_way(running: Running) -> list[str]:
     await running.evaluate({**question, "subject": with_token})
     await running.evaluate({**question, "subject": {"type": "user", "id": "bob-Zq7"}}, token=token)
     await running.evaluate(b'{"subject": {"type": "user", "id": "alice-Zq7"')
+    others = {
+        "/access/v1/evaluations": {**question, "evaluations": [{}, {"subject": {"type": "user", "id": "bob-Zq7"}}]},
+        "/v1/data/authz/decision": {"input": question},
+        "/v1/events": [
+            {"id": "e-Zq7", "type": "user.profile_accessed", "subject": "bob-Zq7", "session_id": "sid-Zq7"},
+            {"id": "f-Zq7", "type": "auth.login", "subject": "alice-Zq7", "context": {"by": "owner-Zq7"}},
+            {"id": "g-Zq7", "type": "no.such", "subject": "alice-Zq7"},
+        ],
+    }
+    statuses = [
+        (await running.send("POST", f"{running.decision}{path}", body, token=each)).status
+        for path, body in others.items()
+        for each in (None, token)
+    ]
+    assert 404 not in statuses
+    await running.send("POST", f"{running.admin}/v1/audit/search", {"subject": "alice-Zq7"})
     await running.send("GET", f"{running.admin}/v1/audit/events/alice-Zq7", token=running.token("root", "admin"))
     return [token, bad]
 
@@ -81,6 +107,7 @@ MODES: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 async def test_nothing_clear_is_written_down(
     start: Start, tmp_path: Path, mode: str, capfd: pytest.CaptureFixture[str]

@@ -10,6 +10,7 @@ import pytest
 from authz.core import AUTHZEN_PATHS, METADATA, SEARCH_PATHS
 from authz.gateways import DIALECTS, OPA_DATA, PLUGINS
 from authz.http.admin import AdminListener
+from authz.http.bundles import BUNDLE
 from tests.http.conftest import Running
 from tests.processes import sidecar
 
@@ -20,7 +21,16 @@ async def test_every_route_of_the_decision_listener_is_described(running: Runnin
     """The served document has exactly the routes that the listener answers."""
     answer = await running.send("GET", f"{running.decision}/openapi.json")
     dialects = {f"{path}/{{path}}" if each.path_follows else path for path, each in DIALECTS.items()}
-    fixed = {*AUTHZEN_PATHS, *SEARCH_PATHS.values(), METADATA, *OPA_DATA, *PLUGINS, "/v1/events", "/openapi.json"}
+    fixed = {
+        *AUTHZEN_PATHS,
+        *SEARCH_PATHS.values(),
+        METADATA,
+        *OPA_DATA,
+        *PLUGINS,
+        "/v1/events",
+        BUNDLE,
+        "/openapi.json",
+    }
 
     assert set(answer.body["paths"]) == fixed | dialects
     assert await _unknown(running.decision, fixed, running) == []

@@ -42,6 +42,16 @@ CASES: dict[str, tuple[str, str, list[str]]] = {
         "a:\n  limits:\n    - {count: 1, per_seconds: 2}\n    - {count: 0, per_seconds: 2}\n",
         ["4: limits.1.count: expected `int` >= 1"],
     ),
+    "a limit that is full again after years": (
+        SCOPES,
+        "a:\n  limits:\n    - {count: 1, per_seconds: 2}\n    - {count: 1, per_seconds: 86400, burst: 400}\n",
+        ["4: cannot be kept (count and burst are at most 1000000, and burst uses are full again within a year)"],
+    ),
+    "a limit that is none": (
+        ROUTES,
+        route("{methods: [GET], event: x.y, all_of: [a], limits: [{scope: a, count: 2000000, per_seconds: 1}]}"),
+        ["2: cannot be kept (count and burst are at most 1000000, and burst uses are full again within a year)"],
+    ),
     "a scope that OpenID Connect has": (
         SCOPES,
         "a: {}\nemail: {}\n",

@@ -1,6 +1,6 @@
 """What the rules remember: few things about each of many subjects, bounded whatever happens."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import NamedTuple
 
@@ -36,9 +36,8 @@ class Windows:
         """Note a value; all of the key's values, the oldest first, if there are `threshold` of them now."""
         since = seen.at - self.window_seconds
         self._drop(since)
-        values = self._rows.pop(key, {})
-        values.pop(value, None)
-        while values and (len(values) >= self.threshold or values[next(iter(values))].at < since):
+        values = {each: old for each, old in self._rows.pop(key, {}).items() if old.at >= since and each != value}
+        while len(values) >= self.threshold:
             del values[next(iter(values))]
         values[value] = seen
         self._rows[key] = values
@@ -58,12 +57,14 @@ class Windows:
 
     def _drop(self, since: float) -> None:
         """Keys stand in the order in which they were last heard of, so what is over stands in front."""
-        rows = self._rows
-        while rows:
-            key = next(iter(rows))
-            if next(reversed(rows[key].values())).at >= since:
+        for key in list(islice(self._over(since), 64)):
+            del self._rows[key]
+
+    def _over(self, since: float) -> Iterator[str]:
+        for key, values in self._rows.items():
+            if next(reversed(values.values())).at >= since:
                 return
-            del rows[key]
+            yield key
 
 
 class Firsts:

@@ -6,8 +6,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import structlog
-
 from authz.audit.filters import Filter
 from authz.audit.index.lines import NotTheRecordError, SegmentLines
 from authz.audit.index.places import Taken, places_fit, read_places
@@ -19,8 +17,6 @@ from authz.core import AuthzError
 
 Position = tuple[str, str, int]
 """Where an event stands among all: `ts`, stream, `seq`."""
-
-_log = structlog.get_logger("authz.audit.index")
 
 
 class IndexUnusableError(AuthzError):
@@ -37,9 +33,12 @@ class Refused(NamedTuple):
     offset: int
     why: str
 
+    def __str__(self) -> str:
+        return f"{self.stream}/{self.segment}, byte {self.offset}: {self.why}"
+
 
 class Index:
-    """One snapshot of the index. A context manager; for one thread.
+    """One snapshot of the index. A context manager; for one thread at a time.
 
     `places`: how far it has come in each stream. `refused`: the rows that were refused so far.
     """
@@ -98,9 +97,7 @@ class Index:
             return segment.event(row, self._shape(row.shape & (1 << SHAPE_BITS) - 1))
         except NotTheRecordError as error:
             place = (segment.stream, segment.segment) if segment is not None else ("", "")
-            refused = Refused(*place, row.offset, str(error))
-            self.refused.append(refused)
-            _log.error("index_row_refused", **refused._asdict())
+            self.refused.append(Refused(*place, row.offset, str(error)))
             return None
 
     def _segment(self, chunk: int) -> SegmentLines:

@@ -69,8 +69,9 @@ def open_to_write(path: Path) -> sqlite3.Connection:
 
 
 def open_to_read(path: Path) -> sqlite3.Connection:
-    """The index as it is. Raises sqlite3.Error when there is none that can be read."""
-    database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=1.0)
+    """The index as it is, for one thread at a time. Raises sqlite3.Error when there is none that can be read."""
+    where = f"{path.absolute().as_uri()}?mode=ro"
+    database = sqlite3.connect(where, uri=True, isolation_level=None, timeout=1.0, check_same_thread=False)
     try:
         database.executescript("PRAGMA query_only = 1; PRAGMA mmap_size = 1073741824; PRAGMA cache_size = -16384;")
         made = _is_made(database)

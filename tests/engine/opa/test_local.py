@@ -34,30 +34,26 @@ async def engine(opa_binary: Path, tmp_path: Path) -> AsyncIterator[LocalEngine]
     await made.close()
 
 
-def children() -> dict[int, str]:
-    """What this process has started and not waited for, by number."""
-    found = {}
+def children(directory: Path) -> list[int]:
+    """What this process has started with files in a directory, and not waited for."""
+    found = []
     for entry in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
-            head, _, rest = entry.read_text().rpartition(")")
-            if int(rest.split()[1]) == os.getpid() and rest.split()[0] != "Z":
-                found[int(entry.parent.name)] = head.partition("(")[2]
+            state, parent, *_ = entry.read_text().rpartition(")")[2].split()
+            if int(parent) == os.getpid() and state != "Z" and str(directory) in (entry.parent / "cmdline").read_text():
+                found.append(int(entry.parent.name))
     return found
 
 
-def opas() -> list[int]:
-    return [number for number, name in children().items() if name == "opa"]
-
-
-async def test_it_answers_and_goes_away(engine: LocalEngine) -> None:
+async def test_it_answers_and_goes_away(engine: LocalEngine, tmp_path: Path) -> None:
     """Loaded means answering; closed means that process, socket and bundle are gone."""
     policy = await engine.load(bundle.read_shipped())
     decision = await policy.evaluate(HEALTH)
     assert (decision.allow, decision.reason) == (True, "public_route")
     assert [check.ok for check in engine.checks()] == [True]
-    assert len(opas()) == 1
+    assert len(children(tmp_path)) == 1
     await engine.close()
-    assert opas() == []
+    assert children(tmp_path) == []
 
 
 async def test_nobody_else_may_ask_it(engine: LocalEngine, tmp_path: Path) -> None:
@@ -78,27 +74,27 @@ async def test_nobody_else_may_ask_it(engine: LocalEngine, tmp_path: Path) -> No
     assert child.token_file.read_bytes() not in environment + Path(f"/proc/{child.pid}/cmdline").read_bytes()
 
 
-async def test_one_that_dies_is_replaced(engine: LocalEngine) -> None:
+async def test_one_that_dies_is_replaced(engine: LocalEngine, tmp_path: Path) -> None:
     """kill -9, twice: another one is started each time, and answers."""
     policy = await engine.load(bundle.read_shipped())
     for _ in range(2):
-        [before] = opas()
+        [before] = children(tmp_path)
         os.kill(before, signal.SIGKILL)
-        while opas() in ([], [before]):
+        while children(tmp_path) in ([], [before]):
             await asyncio.sleep(0.01)
         while not (await policy.evaluate(HEALTH)).allow:
             await asyncio.sleep(0.01)
     assert [check.ok for check in engine.checks()] == [True]
 
 
-async def test_two_policies_are_two_servers(engine: LocalEngine) -> None:
+async def test_two_policies_are_two_servers(engine: LocalEngine, tmp_path: Path) -> None:
     """A new policy is there before the old one goes: closing that one leaves the other answering."""
     first = await engine.load(bundle.read_shipped())
     second = await engine.load(bundle.read_shipped())
-    assert len(opas()) == 2
+    assert len(children(tmp_path)) == 2
     assert [(await policy.evaluate(HEALTH)).allow for policy in (first, second)] == [True, True]
     first.close()
-    while len(opas()) == 2:
+    while len(children(tmp_path)) == 2:
         await asyncio.sleep(0.01)
     assert (await second.evaluate(HEALTH)).allow
     assert (await first.evaluate(HEALTH)).reason == "engine_unavailable"
@@ -117,7 +113,7 @@ async def test_one_that_cannot_start_is_a_refusal(tmp_path: Path, monkeypatch: p
         OpaNotAnsweringError, match="was started and gives no answers: UnixClientConnectorError at unix:"
     ):
         await engine.load(bundle.read_shipped())
-    assert children() == {}
+    assert children(tmp_path) == []
 
 
 async def test_settings_of_the_other_kind_are_refused(tmp_path: Path) -> None:
@@ -161,7 +157,7 @@ async def test_its_log_goes_through_ours(opa_binary: Path, tmp_path: Path) -> No
         try:
             engine = await local_engine(OpaSettings(program=str(opa_binary)), tmp_path)
             await engine.load(bundle.read_shipped())
-            os.kill(opas()[0], signal.SIGKILL)
+            os.kill(children(tmp_path)[0], signal.SIGKILL)
             while b"opa_ended" not in file.read_bytes():
                 await asyncio.to_thread(log.flush)
             await engine.close()

@@ -5,11 +5,12 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from authz.core import UNAVAILABLE, PolicyDecision
-from authz.engine.opa import Place
+from authz.engine.opa import NoAnswerError, OpaClient, Place
 from tests.e2e.relay import running_relay
 from tests.engine.opa.conftest import Ask, Asked, Lag, StartOpa, allowed, question, questions
 
@@ -145,3 +146,14 @@ async def test_a_connection_that_is_cut_costs_no_answer(ask: Ask, start_opa: Sta
     await asyncio.to_thread(opa.start)
     assert await asked.policy.evaluate_all(questions(8)) == [allowed(number) for number in range(8)]
     assert asked.server.breaker.closed
+
+
+async def test_a_refused_connection_is_told_at_once(tmp_path: Path) -> None:
+    """The client's own retries, with 0.9 s of sleep between them, are off."""
+    client = OpaClient(Place("localhost", 1, socket=tmp_path / "none"))
+    await client.open()
+    begun = time.monotonic()
+    with pytest.raises(NoAnswerError, match="UnixClientConnectorError"):
+        await client.ask("decision", b"{}", 5.0)
+    assert time.monotonic() - begun < 0.8
+    await client.close()

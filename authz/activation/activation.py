@@ -1,0 +1,398 @@
+"""The policy in force, and the one way in which another one takes its place."""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from authz.activation.apart import RefusedError, examined_apart
+from authz.activation.candidate import Candidate, loaded
+from authz.activation.errors import NotKeptError, ShadowError
+from authz.activation.journal import BundleStore, Journal, hold_to_journal
+from authz.activation.shadow import ShadowedPolicy, Tally
+from authz.activation.stale import StalePolicy
+from authz.activation.starting import Begun, begin
+from authz.activation.status import PolicyStatus, Rejected, Shadowing
+from authz.activation.turns import in_turns
+from authz.config import Settings
+from authz.core import AuditUnavailableError, AuthzError, Clock, ConfigurationError, OverloadedError, Policy
+from authz.engine import ActivePolicy, Engine
+from authz.examination import Examined, Trust, trust_in
+from authz.metrics import (
+    OTHER,
+    POLICY_ACTIVATED_TIMESTAMP_SECONDS,
+    POLICY_ACTIVATIONS_TOTAL,
+    POLICY_PINNED,
+    POLICY_REJECTED_TOTAL,
+    POLICY_REJECTIONS,
+    POLICY_SEQUENCE,
+    DecisionMeter,
+)
+
+_GRACE_SECONDS: Final = 60.0
+"""How long a policy that was replaced is there for the questions that it is still being asked."""
+
+_NOTED_EVERY_SECONDS: Final = 60.0
+
+_log = structlog.get_logger("authz.activation")
+
+Record = Callable[[str, dict[str, Any]], Awaitable[None]]
+"""Make an event durable, by type and body. Raises as core.Ledger says."""
+
+
+class Activation:
+    """Holds the policy in force, and puts another one in its place: examined, loaded, recorded, then in one step.
+
+    One change at a time. What is refused changes nothing, and is recorded.
+    """
+
+    def __init__(self, settings: Settings, state: Path, clock: Clock, engine: Engine) -> None:
+        self.settings = settings
+        self._store = BundleStore(state)
+        self._clock = clock
+        self._engine = engine
+        self._engine_says = settings.engine == "opa" and settings.opa.url is not None
+        self._changing = asyncio.Lock()
+        self._closing: dict[asyncio.TimerHandle, Candidate] = {}
+        self._shadow: tuple[Candidate, Tally, float, asyncio.Task[None]] | None = None
+        self._refused_last: tuple[str, str] | None = None
+        self._stale = False
+        self.rejected: Rejected | None = None
+        self.changed = asyncio.Event()
+        """Set, and replaced by another, when another policy is in force."""
+
+    async def prepare(self) -> ActivePolicy:
+        """Find and load the policy to start with.
+
+        Raises ConfigurationError, or another AuthzError that says why there is none.
+        """
+        if self._engine_says and self.settings.policy.shadow_seconds:
+            raise ConfigurationError("policy.shadow_seconds: an OPA server at opa.url has one policy, and no next one")
+        self.begun: Begun = await begin(self.settings, self._store, self._engine)
+        self.journal: Journal = self.begun.journal
+        self.candidate: Candidate = self.begun.candidate
+        self._spoken: Policy = self.candidate.policy
+        self._superseded: list[Candidate] = []
+        self.policies = ActivePolicy(self._spoken)
+        return self.policies
+
+    async def start(self, record: Record, meter: DecisionMeter) -> None:
+        """Take up the journal, now that there is a ledger: what was begun with is kept, and recorded if it is new."""
+        self._record, self._meter = record, meter
+        await self._engine.follow(self._followed)
+        known = self.journal.find(self.journal.active)
+        held = bool(self.journal.pinned) and self.begun.source is not None
+        if not held and (known is None or known.sha256 != self.candidate.examined.sha256):
+            await self._keep(self.candidate)
+            await self._journalled(self.candidate, "start", "", self.journal.active)
+        elif self.journal.pinned and not held:
+            await self._write(msgspec.structs.replace(self.journal, pinned=""))
+        self._show()
+        if self.begun.refused is not None:
+            error, archive = self.begun.refused
+            await self.refuse(error, _digest(archive))
+
+    async def offer(self, archive: bytes) -> bool:
+        """Take a bundle that the source has, if it may be taken; whether it may.
+
+        Raises AuditUnavailableError, OverloadedError, OSError: it could not be recorded or kept, and is not in force.
+        """
+        try:
+            trust, examined = await self._examined(archive)
+            async with self._changing:
+                hold_to_journal(self.journal, examined, ordered=bool(trust.keys))
+                await self._offered(archive, examined, trust.max_bytes)
+        except (AuditUnavailableError, OverloadedError):
+            raise
+        except AuthzError as error:
+            await self.refuse(error, _digest(archive))
+            return False
+        return True
+
+    async def refuse(self, error: AuthzError, sha256: str) -> None:
+        """Count and record that a bundle is not put in force; once, however often it is offered."""
+        reason = error.reason if isinstance(error, RefusedError) else error.code
+        if self._refused_last == (reason, sha256):
+            return
+        self._refused_last = (reason, sha256)
+        detail = str(error)[:2000]
+        self.rejected = Rejected(reason, detail, sha256, self._clock.now())
+        POLICY_REJECTED_TOTAL.labels(reason if reason in POLICY_REJECTIONS else OTHER).inc()
+        _log.error("policy_rejected", reason=reason, detail=detail, sha256=sha256)
+        body = {"reason": reason, "detail": detail, "sha256": sha256, "policy_source": self.source_name}
+        try:
+            await self._record("policy.rejected", {**body, "active": self.candidate.examined.revision})
+        except (AuditUnavailableError, OverloadedError) as failure:
+            self._refused_last = None
+            _log.error("policy_rejection_unrecorded", code=failure.code)
+
+    async def activate(self, revision: str, by: str, reason: str) -> None:
+        """Put a kept revision in force, and follow the source again from what it has now.
+
+        Raises NotKeptError; whatever refuses a bundle; AuditUnavailableError, OverloadedError.
+        """
+        async with self._changing:
+            candidate = await self._kept(revision)
+            hold_to_journal(self.journal, candidate.examined, ordered=bool(self.begun.trust.keys))
+            await self._commanded("policy.activate", candidate, by, reason, pinned="")
+        if self.begun.source is not None:
+            # What it has now may be newer than this, and counts again.
+            self.begun.source.forget()
+
+    async def rollback(self, revision: str | None, by: str, reason: str) -> None:
+        """Put a revision that was in force before in force again, and hold it whatever the source has.
+
+        Without a revision: the one before. Raises as `activate`.
+        """
+        async with self._changing:
+            before = self.journal.previous
+            target = revision or (before.revision if before is not None else "")
+            known = self.journal.find(target)
+            if known is None or known.activated_at is None:
+                raise NotKeptError(f"revision: {target or 'none'} was not in force before; see `authz policy status`")
+            candidate = await self._kept(target)
+            await self._commanded("policy.rollback", candidate, by, reason, pinned=f"{by}: {reason}")
+
+    def set_stale(self, *, stale: bool) -> None:
+        """Whether the policy is too old; what follows from it is `policy.stale`."""
+        if stale != self._stale:
+            self._stale = stale
+            _log.warning("policy_stale" if stale else "policy_fresh", revision=self.candidate.examined.revision)
+            self._install()
+
+    async def confirmed(self) -> None:
+        """The source has what may be in force, as of now; noted now and then, for a start without it. OSError."""
+        self._refused_last = None
+        if self._clock.now() - self.journal.confirmed_at > _NOTED_EVERY_SECONDS:
+            async with self._changing:
+                await self._write(msgspec.structs.replace(self.journal, confirmed_at=self._clock.now()))
+
+    async def prune(self, oldest_record: Callable[[], float | None]) -> None:
+        """Remove the kept bundles that no record can name any more. Raises OSError."""
+        async with self._changing:
+            oldest = await asyncio.to_thread(oldest_record)
+            self.journal = await asyncio.to_thread(self._store.prune, self.journal, oldest)
+
+    async def close(self) -> None:
+        """Let go of every policy."""
+        self._end_shadow()
+        for timer, candidate in self._closing.items():
+            timer.cancel()
+            candidate.policy.close()
+        self._closing.clear()
+        if self.begun.source is not None:
+            await self.begun.source.close()
+
+    @property
+    def source_name(self) -> str:
+        """Where bundles come from, without anything secret."""
+        return self.begun.source.name if self.begun.source is not None else self.candidate.source
+
+    def status(self, age_seconds: float | None, trouble: str) -> PolicyStatus:
+        """What is in force."""
+        found = self.candidate.examined
+        entry = self.journal.find(found.revision)
+        waiting = [each for each in self.journal.kept if each.activated_at is None]
+        return PolicyStatus(
+            revision=found.revision,
+            engine=self.candidate.policy.engine,
+            source=self.source_name,
+            sha256=found.sha256,
+            sequence=found.sequence,
+            key_ids=found.key_ids,
+            activated_at=entry.activated_at if entry else None,
+            by=entry.by if entry else "",
+            pinned=self.journal.pinned,
+            age_seconds=age_seconds,
+            stale=self._stale,
+            waiting=waiting[-1].revision if waiting else None,
+            shadow=self._shadowing(),
+            rejected=self.rejected,
+            source_trouble=trouble,
+            kept=self.journal.kept,
+        )
+
+    async def _examined(self, archive: bytes) -> tuple[Trust, Examined]:
+        trust = await asyncio.to_thread(trust_in, self.settings)
+        return trust, await examined_apart(archive, trust)
+
+    async def _loaded(self, archive: bytes, examined: Examined, max_bytes: int) -> Candidate:
+        return await loaded(archive, examined, self._engine, self.source_name, max_bytes)
+
+    async def _kept(self, revision: str) -> Candidate:
+        if self.begun.source is None:
+            raise NotKeptError("revision: the configuration names exactly one bundle; there is nothing to choose from")
+        if self.journal.find(revision) is None:
+            raise NotKeptError(f"revision: {revision[:64]!r} is not kept; see `authz policy status`")
+        archive = await asyncio.to_thread(self._store.archive, revision)
+        trust, examined = await self._examined(archive)
+        return await self._loaded(archive, examined, trust.max_bytes)
+
+    async def _offered(self, archive: bytes, examined: Examined, max_bytes: int) -> None:
+        if examined.sha256 == self.candidate.examined.sha256:
+            return
+        candidate = await self._loaded(archive, examined, max_bytes)
+        await self._keep(candidate)
+        if self.journal.pinned:
+            candidate.policy.close()
+            _log.warning("policy_waiting", revision=examined.revision, pinned=self.journal.pinned)
+        elif self.settings.policy.shadow_seconds:
+            self._begin_shadow(candidate)
+        else:
+            await self._put_in_force(candidate, "source", "")
+
+    async def _commanded(self, what: str, candidate: Candidate, by: str, reason: str, *, pinned: str) -> None:
+        self._end_shadow()
+        body = {"setting": what, "by": by, "reason": reason, "from": self.candidate.examined.revision}
+        await self._record("admin.config_changed", {**body, "to": candidate.examined.revision})
+        await self._put_in_force(candidate, by, pinned)
+
+    async def _put_in_force(self, candidate: Candidate, by: str, pinned: str) -> None:
+        """Journal, record, switch: after a crash in between, the start records what is in force."""
+        before = self.journal
+        try:
+            await self._journalled(candidate, by, pinned, self.candidate.examined.revision)
+        except (AuditUnavailableError, OverloadedError, OSError):
+            candidate.policy.close()
+            await self._write(before)
+            raise
+        policy = candidate.policy
+        await in_turns(self._meter.binding(policy.catalogue, policy.revision, lambda: self._switch(candidate)))
+        POLICY_ACTIVATIONS_TOTAL.inc()
+        _log.info("policy_activated", revision=policy.revision, by=by, sequence=candidate.examined.sequence)
+
+    def _switch(self, candidate: Candidate) -> None:
+        """The one step. Questions under way keep the policy that they began with."""
+        before, self.candidate = self.candidate, candidate
+        if self._engine_says:
+            self._superseded.append(before)
+        else:
+            self._spoken = candidate.policy
+            self._close_later(before)
+        self._install()
+        self._show()
+        changed, self.changed = self.changed, asyncio.Event()
+        changed.set()
+
+    def _followed(self, policy: Policy) -> None:
+        """An OPA server elsewhere speaks for this one now, which is known here: it has the same bundle."""
+        if policy is self._spoken:
+            return
+        self._spoken = policy
+        self._install()
+        self._binding = asyncio.create_task(in_turns(self._meter.binding(policy.catalogue, policy.revision)))
+        if policy is self.candidate.policy:
+            for before in self._superseded:
+                self._close_later(before)
+            self._superseded.clear()
+
+    def _install(self) -> None:
+        policy = self._spoken
+        if self._stale and self.settings.policy.stale == "refuse":
+            self.policies.replace(StalePolicy(policy))
+        elif self._shadow is not None:
+            self.policies.replace(ShadowedPolicy(policy, self._shadow[0].policy, self._shadow[1]))
+        else:
+            self.policies.replace(policy)
+
+    def _close_later(self, before: Candidate) -> None:
+        def close() -> None:
+            self._closing.pop(timer)
+            before.policy.close()
+
+        timer = asyncio.get_running_loop().call_later(_GRACE_SECONDS, close)
+        self._closing[timer] = before
+
+    def _show(self) -> None:
+        found = self.candidate.examined
+        entry = self.journal.find(found.revision)
+        POLICY_SEQUENCE.set(found.sequence)
+        POLICY_PINNED.set(bool(self.journal.pinned))
+        POLICY_ACTIVATED_TIMESTAMP_SECONDS.set((entry.activated_at if entry else None) or 0.0)
+
+    async def _keep(self, candidate: Candidate) -> None:
+        found = candidate.examined
+        known = self.journal.find(found.revision)
+        if known is not None and known.sha256 == found.sha256:
+            return
+        await asyncio.to_thread(self._store.keep, found.revision, candidate.archive)
+        kept = candidate.kept
+        if known is not None:
+            kept = msgspec.structs.replace(kept, activated_at=known.activated_at, left_at=known.left_at, by=known.by)
+        await self._write(self.journal.with_kept(kept))
+
+    async def _journalled(self, candidate: Candidate, by: str, pinned: str, previous: str) -> None:
+        found = candidate.examined
+        await self._write(self.journal.activated(found.revision, self._clock.now(), by, pinned))
+        body: dict[str, Any] = {
+            "revision": found.revision,
+            "sha256": found.sha256,
+            "sequence": found.sequence,
+            "key_ids": found.key_ids,
+            "policy_source": self.source_name,
+            "by": by,
+            "previous": previous,
+        }
+        await self._record("policy.activated", {**body, "pinned": bool(pinned)})
+
+    async def _write(self, journal: Journal) -> None:
+        await asyncio.to_thread(self._store.write_journal, journal)
+        self.journal = journal
+
+    def _begin_shadow(self, candidate: Candidate) -> None:
+        self._end_shadow()
+        until = time.time() + self.settings.policy.shadow_seconds
+        task = asyncio.create_task(self._concluded(), name="policy-shadow")
+        self._shadow = (candidate, Tally(), until, task)
+        self._install()
+        _log.info("policy_shadowed", revision=candidate.examined.revision, until=until)
+
+    def _end_shadow(self) -> Candidate | None:
+        if self._shadow is None:
+            return None
+        candidate, _, _, task = self._shadow
+        self._shadow = None
+        if task is not asyncio.current_task():
+            task.cancel()
+            self._close_later(candidate)
+        self._install()
+        return candidate
+
+    async def _concluded(self) -> None:
+        """After its time in the shadow, the next policy is put in force, or rejected for what it did there."""
+        await asyncio.sleep(self.settings.policy.shadow_seconds)
+        async with self._changing:
+            if self._shadow is None:
+                return
+            candidate, tally, _, _ = self._shadow
+            self._end_shadow()
+            allowed = self.settings.policy.shadow_differences
+            body = {"revision": candidate.examined.revision, "compared": tally.compared, "different": tally.different}
+            try:
+                await self._record("policy.shadowed", {**body, "differences": tally.rows()})
+                if allowed is None or tally.different <= allowed:
+                    await self._put_in_force(candidate, "source", "")
+                    return
+            except (AuditUnavailableError, OverloadedError, OSError) as error:
+                _log.error("policy_not_activated", error=type(error).__name__)
+                if self.begun.source is not None:
+                    self.begun.source.forget()
+                return
+        self._close_later(candidate)
+        said = f"{tally.different} of {tally.compared} decisions differed, and {allowed} may"
+        await self.refuse(ShadowError(said), candidate.examined.sha256)
+
+    def _shadowing(self) -> Shadowing | None:
+        if self._shadow is None:
+            return None
+        candidate, tally, until, _ = self._shadow
+        return Shadowing(candidate.examined.revision, until, tally.compared, tally.different, tally.rows())
+
+
+def _digest(archive: bytes) -> str:
+    return hashlib.sha256(archive).hexdigest() if archive else ""

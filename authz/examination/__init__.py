@@ -1,0 +1,23 @@
+"""What is asked of a bundle before it may be put in force. Light to import: it has a process of its own (`child`)."""
+
+from authz.examination.cases import Case
+from authz.examination.errors import CasesError, ProbeError
+from authz.examination.examination import Examined, examine
+from authz.examination.placing import placed, placed_anew
+from authz.examination.trust import DEFAULT, Trust, TrustedKey, trust_in
+from authz.examination.verdict import Verdict
+
+__all__ = [
+    "DEFAULT",
+    "Case",
+    "CasesError",
+    "Examined",
+    "ProbeError",
+    "Trust",
+    "TrustedKey",
+    "Verdict",
+    "examine",
+    "placed",
+    "placed_anew",
+    "trust_in",
+]
