@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from authz.bundle import OpaMissingError, find_opa
 from tests.bench.decision_bench import Target, cpu_seconds, requests_of
 from tests.processes import Sidecar, sidecar
 
@@ -21,6 +22,11 @@ _CONNECTIONS = 64
 
 def main() -> None:
     """Run and print."""
+    try:
+        find_opa()
+    except OpaMissingError as error:
+        print(f"not measured: {error}")
+        return
     rounds, seconds = int((sys.argv[1:2] or ["3"])[0]), (sys.argv[2:3] or ["3"])[0]
     with _running("embedded") as (embedded, _), _running("opa") as (opa, running):
         server = _child_of(running.process.pid, "opa")
