@@ -30,12 +30,12 @@ decisions := [answer |
 # METADATA
 # title: What searches choose from
 # description: >-
-#   Each key is a comprehension, so that one undefined member does not undo the others, over something that is sorted, so
-#   that pages follow one another in the same order everywhere.
+#   Each key is a comprehension, so that one undefined member does not undo the others, over something that is sorted,
+#   so that pages follow one another in the same order everywhere.
 # entrypoint: true
 candidates := {
-	"subjects": [{"type": "user", "id": id} | some id in sort(object.keys(data.authz.users))],
-	"resources": [{"type": "record", "id": id} | some id in sort(object.keys(data.authz.records))],
+	"subjects": [{"type": "user", "id": id} | some id in _sorted(data.authz.users)],
+	"resources": [{"type": "record", "id": id} | some id in _sorted(data.authz.records)],
 	"actions": [{"name": name} | some name in ["read", "write", "delete"]],
 }
 
@@ -43,6 +43,8 @@ candidates := {
 # title: The catalogue
 # entrypoint: true
 catalogue := {"scopes": [], "roles": [], "reasons": ["not_permitted"]}
+
+_sorted(table) := sort(object.keys(table))
 
 _permitted if {
 	input.action.name == "read"
