@@ -43,6 +43,7 @@ _FIELDS: Final[dict[str, _Matches]] = {
     "request_id": _equal("request_id"),
     "session_id": _equal("session_id"),
     "ip": _equal("ip"),
+    "id": _equal("id"),
 }
 
 FILTER_NAMES: Final = (*_FIELDS, "since", "until", "param_NAME")

@@ -65,7 +65,7 @@ def get_audit_events(
 
     Each event is its record as a dict, with `stream` added. `path` as in `verify_audit_integrity`. Filters: `type`
     (an event's type or a decision's operation), `decision`, `reason`, `subject`, `scope`, `role`, `route`, `method`,
-    `request_id`, `session_id`, `ip`, `since`, `until` (RFC 3339, a date, or `7d` ago), and `param_NAME` or
+    `request_id`, `session_id`, `ip`, `id`, `since`, `until` (RFC 3339, a date, or `7d` ago), and `param_NAME` or
     `params={NAME: value}`. A `subject` is given as its pseudonym, or clear if `pseudonyms` is given, which returns
     all pseudonyms of a value. `from_segments`: without the index of a state directory.
 

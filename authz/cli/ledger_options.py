@@ -41,6 +41,7 @@ _FILTERS: Final = (
     click.option("--request-id", help="The gateway's request id."),
     click.option("--session-id", "--session", "session_id", help="Session id."),
     click.option("--ip", help="Address of the client."),
+    click.option("--id", "id", help="The event's id; of a decision, the one its caller got."),
     click.option("--since", help="Not before: 2026-11-23T08:00:00Z, 2026-11-23, or 90s, 15m, 2h, 7d, 4w ago."),
     click.option("--until", help="Before; like --since."),
 )

@@ -82,7 +82,7 @@ def search_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 _NAMES = (
     "type", "decision", "reason", "subject", "scope", "role", "route", "method", "request_id", "session_id", "ip",
-    "since", "until",
+    "id", "since", "until",
 )  # fmt: skip
 
 _OPTIONS: tuple[Callable[..., Any], ...] = (

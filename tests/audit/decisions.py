@@ -51,6 +51,8 @@ QUESTIONS: Final[list[tuple[dict[str, Any], str]]] = [
     ({"ip": "10.0.0.6"}, "n % 7 == 6"),
     ({"session_id": "s1"}, "n % 3 == 1"),
     ({"request_id": "q17"}, "n == 17"),
+    ({"id": "d23"}, "n == 23"),
+    ({"id": "d23", "decision": "allow"}, "False"),
     ({"param_id": "h1:k1:item9"}, "n == 9"),
     ({"params": {"id": "h1:k1:item9", "kind": "a"}}, "n == 9"),
     ({"params": {"kind": "b"}}, "False"),

@@ -315,6 +315,21 @@ def test_a_full_disk_stops_the_index_and_nothing_else(state: Path, monkeypatch: 
     assert (trail.status(), ask(state).index.from_segments) == ((ConsumerStatus("index", failures=1),), 0)
 
 
+def test_an_index_that_is_removed_while_it_is_written_is_built_again(state: Path) -> None:
+    """Nobody has to restart anything."""
+    clock = StoppedClock()
+    trail = Trail(state / "audit", [IndexWriter(state)], clock)
+    trail._round()
+    shutil.rmtree(state / "index")
+    asyncio.run(record(state, [decision(61)], clock=StoppedClock(1_800_000_200.0)))
+    trail._round()
+    assert [each.failures for each in trail.status()] == [1]
+    clock.time += 10
+    trail.catch_up()
+    page = ask(state)
+    assert (numbers(page), page.index.state, page.index.from_segments) == ([61, *matching("True")], "used", 0)
+
+
 _LIFE = """
 import sys
 from pathlib import Path

@@ -1,7 +1,8 @@
 """The whole path against bare aiohttp: throughput, latency, CPU per decision, start-up time, memory.
 
 Each server is driven alone, by the same generator, with 64 connections, in turns; the figures are medians of the
-rounds. One sidecar runs with its auditor, which reads back, checks and signs beside it, and one without.
+rounds. One sidecar runs with its auditor, which reads back, checks and signs beside it and keeps the index; one with an
+auditor that keeps none; and one without an auditor.
 `python -m tests.bench.decision_bench [ROUNDS] [SECONDS]`
 """
 
@@ -39,17 +40,29 @@ class Target:
             subprocess.run(command, input=self.request, capture_output=True, check=True).stdout
         )
         cpu = cpu_seconds(self.process.pid) - before
-        self.rounds.append({**report, "cpu_us": cpu / report["requests"] * 1e6, "lag_records": _lag(self.state)})
+        self.rounds.append({**report, "cpu_us": cpu / report["requests"] * 1e6, **_lags(self.state)})
 
     def median(self, figure: str) -> float:
         """The median of one figure over the rounds."""
         return float(statistics.median(each[figure] for each in self.rounds))
 
 
-def _lag(state: str | None) -> int:
-    """How many records that are durable no checkpoint covered, when the load ended."""
+def _lags(state: str | None) -> dict[str, float]:
+    """When the load ended: durable records without a checkpoint, those not indexed, and for how long they were not."""
     status = audit.read_status(Path(state)) if state is not None else None
-    return sum(each.lag_records for each in status.streams) if status is not None else 0
+    if state is None or status is None:
+        return {"lag_records": 0, "index_lag_records": 0, "index_behind_seconds": 0.0}
+    signed, indexed = sum(each.lag_records for each in status.streams), _index_lag(state)
+    start = time.perf_counter()
+    while _index_lag(state) and time.perf_counter() < start + 120:
+        time.sleep(0.1)
+    behind = time.perf_counter() - start if indexed else 0.0
+    return {"lag_records": signed, "index_lag_records": indexed, "index_behind_seconds": behind}
+
+
+def _index_lag(state: str) -> int:
+    status = audit.read_status(Path(state))
+    return 0 if status is None else sum(each.lag_records for each in status.consumers if each.name == "index")
 
 
 def cpu_seconds(pid: int) -> float:
@@ -70,11 +83,11 @@ def _bare(kind: str) -> Target:
     return Target(f"bare {kind}", process, port, b"GET /memory HTTP/1.1\r\nHost: api.example\r\n\r\n")
 
 
-def _sidecar(state: str, auditor: str = "child") -> tuple["subprocess.Popen[str]", int, float]:
+def _sidecar(state: str, **settings: str) -> tuple["subprocess.Popen[str]", int, float]:
     started = time.perf_counter()
     command = [sys.executable, "-m", "authz", "serve", "--dev", "--state", state]
     command += ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]
-    environment = {**os.environ, "AUTHZ_AUDIT__AUDITOR": auditor}
+    environment = {**os.environ, **{f"AUTHZ_AUDIT__{name.upper()}": value for name, value in settings.items()}}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
     assert process.stdout is not None
     places = msgspec.json.decode(process.stdout.readline())["listening"]
@@ -96,12 +109,20 @@ def requests_of(state: str) -> dict[str, bytes]:
 def main() -> None:
     """Run and print."""
     rounds, seconds = int((sys.argv[1:2] or ["3"])[0]), (sys.argv[2:3] or ["3"])[0]
-    with tempfile.TemporaryDirectory() as state, tempfile.TemporaryDirectory() as unsigned:
+    with (
+        tempfile.TemporaryDirectory() as state,
+        tempfile.TemporaryDirectory() as unindexed,
+        tempfile.TemporaryDirectory() as unsigned,
+    ):
         process, port, start_seconds = _sidecar(state)
         targets = [_bare("application"), _bare("server")]
         targets += [Target(name, process, port, request, state) for name, request in requests_of(state).items()]
-        other, other_port, _ = _sidecar(unsigned, "off")
-        targets.append(Target("check/envoy, no auditor", other, other_port, requests_of(unsigned)["check/envoy"]))
+        for name, other, settings in (
+            ("check/envoy, no index", unindexed, {"index": "false"}),
+            ("check/envoy, no auditor", unsigned, {"auditor": "off"}),
+        ):
+            beside, beside_port, _ = _sidecar(other, **settings)
+            targets.append(Target(name, beside, beside_port, requests_of(other)["check/envoy"], other))
         idle_mib = _resident_mib(process.pid)
         try:
             for _ in range(rounds):
@@ -129,6 +150,8 @@ def _print(targets: list[Target], start_seconds: float, idle_mib: float, loaded_
             "p50_ms": target.median("p50_ms"),
             "p99_ms": target.median("p99_ms"),
             "lag_records": target.median("lag_records"),
+            "index_lag_records": target.median("index_lag_records"),
+            "index_behind_seconds": round(target.median("index_behind_seconds"), 2),
             "statuses": target.rounds[-1]["statuses"],
         }
     print(msgspec.json.format(msgspec.json.encode(figures)).decode())
@@ -137,9 +160,13 @@ def _print(targets: list[Target], start_seconds: float, idle_mib: float, loaded_
             f"{target.name}: {target.median('per_second'):,.0f}/s, {figures[target.name]['ratio_to_bare_application']} "
             f"of bare aiohttp, {figures[target.name]['cpu_us_over_bare_application']} us CPU over it"
         )
-    signed, unsigned = targets[2], targets[-1]
-    ratio = signed.median("per_second") / unsigned.median("per_second")
-    print(f"with its auditor {ratio:.2f} of the throughput without; lag {signed.median('lag_records'):,.0f} records")
+    indexed, unindexed, unsigned = (each.median("per_second") for each in (targets[2], *targets[-2:]))
+    print(
+        f"with its index {indexed / unindexed:.2f} of the throughput without; with auditor and index "
+        f"{indexed / unsigned:.2f} of that without either; at the end {targets[2].median('lag_records'):,.0f} records "
+        f"were to be signed and {targets[2].median('index_lag_records'):,.0f} to be indexed, which took "
+        f"{targets[2].median('index_behind_seconds'):.1f} s"
+    )
 
 
 if __name__ == "__main__":

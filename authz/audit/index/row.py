@@ -33,7 +33,7 @@ DIGEST_BYTES: Final = 16
 SHAPE_FIELDS: Final = (
     "type", "operation", "decision", "reason", "scopes", "missing", "scope", "roles", "route", "action", "method",
 )  # fmt: skip
-VALUE_FIELDS: Final = ("subject", "session_id", "request_id", "ip")
+VALUE_FIELDS: Final = ("id", "subject", "session_id", "request_id", "ip")
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(list[Any]).decode

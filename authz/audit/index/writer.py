@@ -27,6 +27,12 @@ class IndexFullError(AuthzError):
     code = "audit_index_full"
 
 
+class IndexLostError(AuthzError):
+    """Somebody has removed the file: it is built again."""
+
+    code = "audit_index_lost"
+
+
 class _Chunk:
     """The chunk of a stream that is being filled."""
 
@@ -177,6 +183,8 @@ class IndexWriter:
     def _transact(self, work: Callable[[sqlite3.Connection], None]) -> None:
         """After an error the caches may know more than the file: the trail closes this and opens it again."""
         database = self._opened()
+        if not self._path.exists():
+            raise IndexLostError(f"{self._path} is gone")
         try:
             database.execute("BEGIN IMMEDIATE")
             work(database)
