@@ -41,7 +41,7 @@ from authz.audit.remembered import default_memory
 from authz.audit.retention import retention_limit
 from authz.audit.segment import ledger_event
 from authz.audit.served import NODE, NotServedError, served
-from authz.audit.status import Alarm, AuditorStatus, StreamStatus, read_status
+from authz.audit.status import Alarm, AuditorStatus, StreamStatus, VerificationStatus, read_status
 from authz.audit.succession import StreamBegun, begin_successor
 from authz.audit.successors import newest_successor
 from authz.audit.summary import StreamSummary, oldest_record_at, stream_summaries
@@ -101,6 +101,7 @@ __all__ = [
     "TrustedKeys",
     "UpkeepBusyError",
     "Verification",
+    "VerificationStatus",
     "WriteRate",
     "WriterLimits",
     "add_hold",

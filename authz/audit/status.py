@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from authz.audit.atomic import Shelf
+from authz.audit.findings import Issue
 
 AUDITOR_NAME: Final = "auditor"
 """Directory of what is the auditor's own under the state directory; also the name of its first stream."""
@@ -80,6 +81,18 @@ class ConsumerStatus(Struct, frozen=True):
     trouble: str | None = None
 
 
+class VerificationStatus(Struct, frozen=True):
+    """What the last verification of all of the ledger said. `at`: when it ended (seconds since the epoch).
+
+    `failure`: why that could not be found out; the issues are those of the one before then.
+    """
+
+    at: float
+    seconds: float
+    issues: tuple[Issue, ...] = ()
+    failure: str | None = None
+
+
 class AuditorStatus(Struct, frozen=True, kw_only=True):
     """The auditor as a whole. `reads_device`: records are read past the page cache. `refusals`: of streams, so far.
 
@@ -97,6 +110,7 @@ class AuditorStatus(Struct, frozen=True, kw_only=True):
     trouble: str | None = None
     scrub: ScrubStatus = ScrubStatus()
     consumers: tuple[ConsumerStatus, ...] = ()
+    verification: VerificationStatus | None = None
     raised: dict[str, int] = {}
     forgotten: dict[str, int] = {}
     outward: dict[str, Any] = {}

@@ -242,6 +242,9 @@ class AuditSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     ] = 0
     witnesses: Annotated[tuple[WitnessSettings, ...], Meta(description="Who else cosigns the node's checkpoint.")] = ()
     anchors: Annotated[tuple[AnchorSettings, ...], Meta(description="Where the node's checkpoint is copied to.")] = ()
+    verify_seconds: Annotated[
+        int, Meta(ge=0, description="The auditor verifies the whole ledger this often, at low priority; 0 = never.")
+    ] = 86_400
     alarms: Annotated[AlarmSettings, Meta(description="Suspicious use.")] = AlarmSettings()
 
 

@@ -96,6 +96,7 @@ EVENT_TYPES: dict[str, EventType] = {
     "audit.pseudonym_key_destroyed": EventType("audit", "critical", ("key_id",)),
     "audit.rollup": EventType("audit", "info", ("streams",)),
     "audit.refused": EventType("audit", "critical", ("stream", "kind", "message")),
+    "audit.verified": EventType("audit", "info", ("intact", "records", "issues")),
     "audit.damaged": EventType("audit", "critical", ("stream", "kind", "message")),
     "audit.key_rotated": EventType("audit", "warning", ("key_id",)),
 }

@@ -100,6 +100,15 @@ AUDIT_INDEX_REFUSED_TOTAL = Counter(
     "Rows of the index that were not what lies in the ledger, and were not answered.",
     registry=REGISTRY,
 )
+AUDIT_VERIFIED_TIMESTAMP_SECONDS = Gauge(
+    "authz_audit_verified_timestamp_seconds",
+    "When the auditor last verified the whole ledger, in seconds since the epoch; 0 = not known.",
+    unit="seconds",
+    registry=REGISTRY,
+)
+AUDIT_VERIFICATION_ISSUES = Gauge(
+    "authz_audit_verification_issues", "Findings of damage of the last such verification.", registry=REGISTRY
+)
 ALARMS_TOTAL = Counter(
     "authz_alarms_total", "Alarms that the rules over the stream of decisions raised.", ("rule",), registry=REGISTRY
 )

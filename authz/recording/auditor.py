@@ -13,7 +13,7 @@ import msgspec
 import structlog
 
 from authz.anchoring import read_outward
-from authz.audit import RULE_NAMES, AuditorStatus, read_status
+from authz.audit import RULE_NAMES, AuditorStatus, VerificationStatus, read_status
 from authz.config import AuditSettings
 from authz.core import Clock
 from authz.metrics import (
@@ -26,6 +26,8 @@ from authz.metrics import (
     AUDIT_CONSUMER_LAG_RECORDS,
     AUDIT_HISTORY_DISAGREES,
     AUDIT_LAG_RECORDS,
+    AUDIT_VERIFICATION_ISSUES,
+    AUDIT_VERIFIED_TIMESTAMP_SECONDS,
     AUDIT_WITNESS_AGE_SECONDS,
     AUDITOR_STARTS_TOTAL,
 )
@@ -134,6 +136,19 @@ class AuditorWatch:
                 said = f"the {one.kind} {one.name} remembers another history than the one here (outward_disagrees)"
                 found.setdefault("node", []).append(said)
         self._damage.found(found)
+        if status.verification is not None:
+            self._verified(status.verification)
+
+    def _verified(self, verification: VerificationStatus) -> None:
+        """What a verification finds pages like all damage, and stops the ledger where that is configured."""
+        found: dict[str, list[str]] = {}
+        for each in verification.issues:
+            where = f"{each.segment}, line {each.line}: " if each.segment else ""
+            found.setdefault(each.stream, []).append(f"{where}{each.message} ({each.kind})")
+        self._damage.found(found, by="verification")
+        AUDIT_VERIFICATION_ISSUES.set(len(verification.issues))
+        if verification.failure is None:
+            AUDIT_VERIFIED_TIMESTAMP_SECONDS.set(verification.at)
 
     @property
     def oldest_uncovered_seconds(self) -> float:

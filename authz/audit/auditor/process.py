@@ -15,6 +15,7 @@ from authz.anchoring import Anchoring
 from authz.audit.atomic import Shelf
 from authz.audit.auditor.auditor import Auditor
 from authz.audit.auditor.consumers import Owing, consumers
+from authz.audit.auditor.self_check import SelfCheck
 from authz.audit.auditor.signed import SIGNED_NAME, SignedStore
 from authz.audit.compress import Compressor
 from authz.audit.location import LedgerUnreadableError
@@ -68,6 +69,7 @@ class AuditorProcess:
         self._auditor: Auditor
         self._writer: LedgerWriter
         self._anchoring: Anchoring
+        self._self_check: SelfCheck
 
     async def open(self) -> None:
         """Take the lock, the key, the memory and the stream.
@@ -81,6 +83,8 @@ class AuditorProcess:
         outward = {} if before is None else before.outward
         self._anchoring = Anchoring(self._settings, self._clock, self._cosigned, outward)
         await self._anchoring.start()
+        verified = None if before is None else before.verification
+        self._self_check = SelfCheck(self._state, self._settings.verify_seconds, self._clock, verified)
 
     def stop(self) -> None:
         """Have `run` end after one more round."""
@@ -89,6 +93,7 @@ class AuditorProcess:
     async def run(self) -> None:
         """Round after round, and the trail beside them. Raises SigningUnsafeError: it is not known what was signed."""
         self._trail.start()
+        self._self_check.start()
         while not self._stopped.is_set():
             await self.round()
             await self._pause()
@@ -110,6 +115,7 @@ class AuditorProcess:
     async def close(self) -> None:
         """Sign what came last, the end of the auditor's own stream too, and let go of everything."""
         await asyncio.to_thread(self._trail.stop)
+        await self._self_check.stop()
         await self.round()
         await self._writer.close()
         await self._in_thread(self._auditor.round_of_own)
@@ -156,7 +162,7 @@ class AuditorProcess:
 
     async def _pay(self) -> None:
         """Record what consumers owe. What cannot be recorded now stays owed."""
-        for each in self._owing:
+        for each in (*self._owing, self._self_check):
             events = list(each.owed())
             try:
                 await self._writer.record_all(events)
@@ -207,6 +213,7 @@ class AuditorProcess:
             trouble=self._trouble,
             scrub=self._auditor.scrubbed,
             consumers=self._trail.status(),
+            verification=self._self_check.status,
             raised={name: count for each in self._owing for name, count in each.raised.items()},
             forgotten={name: count for each in self._owing for name, count in each.forgotten.items()},
             outward=msgspec.to_builtins(self._anchoring.status()),
