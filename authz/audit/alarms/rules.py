@@ -1,6 +1,7 @@
 """The rules: each looks at one decision after the other and says when something is out of the ordinary."""
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -141,6 +142,7 @@ def _counted(found: Mapping[str, Seen], windows: Windows) -> dict[str, Any]:
     }
 
 
+@lru_cache(8192)
 def _household(text: str) -> str:
     """An address as one place that somebody is at; what is no address as it stands."""
     try:

@@ -56,15 +56,18 @@ class Watch:
         self._quiet_seconds = settings.quiet_seconds
         self._since = since
         self._exceptions = {rule.name: _exceptions(getattr(settings, rule.name).exceptions) for rule in RULES}
+        self._any_exceptions = any(self._exceptions.values())
 
     def see(self, fields: Mapping[str, Any]) -> list[Suspicion]:
         """Look at one record."""
         decided = read_decided(fields)
         if decided is None:
             return []
-        found = [
-            (rule.name, each) for rule in self.rules if not self._excepted(rule, decided) for each in rule.see(decided)
-        ]
+        if self._any_exceptions:
+            rules = tuple(rule for rule in self.rules if not self._excepted(rule, decided))
+        else:
+            rules = self.rules
+        found = [(rule.name, each) for rule in rules for each in rule.see(decided)]
         return [self._raised(name, each, decided) for name, each in found if self._is_new(name, each.key, decided.at)]
 
     def _excepted(self, rule: Rule, decided: Decided) -> bool:

@@ -1,6 +1,6 @@
 """What the rules remember: few things about each of many subjects, bounded whatever happens."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import islice
 from typing import NamedTuple
 
@@ -36,8 +36,9 @@ class Windows:
         """Note a value; all of the key's values, the oldest first, if there are `threshold` of them now."""
         since = seen.at - self.window_seconds
         self._drop(since)
-        values = {each: old for each, old in self._rows.pop(key, {}).items() if old.at >= since and each != value}
-        while len(values) >= self.threshold:
+        values = self._rows.pop(key, {})
+        values.pop(value, None)
+        while values and (len(values) >= self.threshold or values[next(iter(values))].at < since):
             del values[next(iter(values))]
         values[value] = seen
         self._rows[key] = values
@@ -57,14 +58,12 @@ class Windows:
 
     def _drop(self, since: float) -> None:
         """Keys stand in the order in which they were last heard of, so what is over stands in front."""
-        for key in list(islice(self._over(since), 64)):
-            del self._rows[key]
-
-    def _over(self, since: float) -> Iterator[str]:
-        for key, values in self._rows.items():
-            if next(reversed(values.values())).at >= since:
+        rows = self._rows
+        while rows:
+            key = next(iter(rows))
+            if next(reversed(rows[key].values())).at >= since:
                 return
-            yield key
+            del rows[key]
 
 
 class Firsts:
