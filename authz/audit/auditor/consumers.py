@@ -11,17 +11,8 @@ from authz.config import AuditSettings
 from authz.core import Clock, Event
 
 
-@runtime_checkable
 class Owing(Protocol):
-    """A consumer that has events for the auditor's own stream. Both methods may be called from any thread."""
-
-    raised: dict[str, int]
-    """How many events it came to, by name, in the life of this process."""
-
-    @property
-    def forgotten(self) -> dict[str, int]:
-        """What it could not keep in mind, by name."""
-        ...
+    """Somebody who has events for the auditor's own stream. Both methods may be called from any thread."""
 
     def owed(self) -> Sequence[Event]:
         """What is to be recorded, again and again until it is paid."""
@@ -29,6 +20,19 @@ class Owing(Protocol):
 
     def paid(self, ids: Sequence[str]) -> None:
         """These are durable."""
+        ...
+
+
+@runtime_checkable
+class Raising(Owing, Protocol):
+    """A consumer that does, and counts them."""
+
+    raised: dict[str, int]
+    """How many events it came to, by name, in the life of this process."""
+
+    @property
+    def forgotten(self) -> dict[str, int]:
+        """What it could not keep in mind, by name."""
         ...
 
 

@@ -14,7 +14,7 @@ import structlog
 from authz.anchoring import Anchoring
 from authz.audit.atomic import Shelf
 from authz.audit.auditor.auditor import Auditor
-from authz.audit.auditor.consumers import Owing, consumers
+from authz.audit.auditor.consumers import Owing, Raising, consumers
 from authz.audit.auditor.self_check import SelfCheck
 from authz.audit.auditor.signed import SIGNED_NAME, SignedStore
 from authz.audit.compress import Compressor
@@ -62,7 +62,7 @@ class AuditorProcess:
         self._compressed_at = 0.0
         taking = consumers(state, settings, clock)
         self._trail = Trail(self._audit, taking, clock)
-        self._owing = [each for each in taking if isinstance(each, Owing)]
+        self._raising = [each for each in taking if isinstance(each, Raising)]
         self._lock: StreamLock
         self._signer: Signer
         self._store: SignedStore
@@ -162,7 +162,8 @@ class AuditorProcess:
 
     async def _pay(self) -> None:
         """Record what consumers owe. What cannot be recorded now stays owed."""
-        for each in (*self._owing, self._self_check):
+        owing: list[Owing] = [*self._raising, self._self_check]
+        for each in owing:
             events = list(each.owed())
             try:
                 await self._writer.record_all(events)
@@ -214,8 +215,8 @@ class AuditorProcess:
             scrub=self._auditor.scrubbed,
             consumers=self._trail.status(),
             verification=self._self_check.status,
-            raised={name: count for each in self._owing for name, count in each.raised.items()},
-            forgotten={name: count for each in self._owing for name, count in each.forgotten.items()},
+            raised={name: count for each in self._raising for name, count in each.raised.items()},
+            forgotten={name: count for each in self._raising for name, count in each.forgotten.items()},
             outward=msgspec.to_builtins(self._anchoring.status()),
         )
         try:
