@@ -216,17 +216,17 @@ def test_the_ledger_is_verified_by_itself(tmp_path: Path) -> None:
     every = {"AUTHZ_AUDIT__VERIFY_SECONDS": "1", "AUTHZ_AUDIT__SEGMENT_BYTES": "4096", "AUTHZ_AUDIT__COMPRESS": "false"}
     with sidecar(state, environment=every) as running:
         assert decide(running, 30) == {200}
-        wait_for("a verification", lambda: running.metrics().get("authz_audit_verified_timestamp_seconds"))
+        wait_for("a verification", lambda: running.metrics().get("authz_audit_verified_timestamp_seconds"), 60)
         assert running.metrics()["authz_audit_verification_issues"] == 0
-        wait_for("its event", lambda: get_audit_events(1, path=state, type="audit.verified"))
+        wait_for("its event", lambda: get_audit_events(1, path=state, type="audit.verified"), 60)
         assert get_audit_events(1, path=state, type="audit.verified")[0]["intact"] is True
 
         segment = min((state / "audit" / STREAM).glob("*.jsonl"))
         segment.chmod(0o600)
         text = segment.read_bytes()
         segment.write_bytes(text.replace(b'"allow"', b'"ALLOW"', 1))
-        wait_for("the damage", lambda: running.metrics()["authz_audit_verification_issues"] >= 1)
-        wait_for("an event", lambda: get_audit_events(1, path=state, type="audit.damaged"))
+        wait_for("the damage", lambda: running.metrics()["authz_audit_verification_issues"] >= 1, 60)
+        wait_for("an event", lambda: get_audit_events(1, path=state, type="audit.damaged"), 60)
         assert running.metrics()["authz_audit_damage"] >= 1
         assert "chain_broken" in str(readiness(running)[1]["damage"]["detail"])
-        wait_for("a line in the log", lambda: '"found_by":"verification"' in running.logs())
+        wait_for("a line in the log", lambda: '"found_by":"verification"' in running.logs(), 60)

@@ -1,6 +1,6 @@
 """The rules: each looks at one decision after the other and says when something is out of the ordinary."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any, Final, NamedTuple, Protocol
@@ -26,7 +26,7 @@ class Rule(Protocol):
 
     name: str
 
-    def see(self, decided: Decided) -> Iterator[Found]:
+    def see(self, decided: Decided) -> Sequence[Found]:
         """Look at one decision."""
         ...
 
@@ -40,13 +40,14 @@ class ManyDenials:
         rule = settings.many_denials
         self.memory = Windows(rule.threshold, rule.window_seconds, settings.remembered_subjects)
 
-    def see(self, decided: Decided) -> Iterator[Found]:
+    def see(self, decided: Decided) -> Sequence[Found]:
         """A denial counts where permission was refused: not for its rate, nor where nobody is known."""
         if decided.allowed or decided.subject is None or kind_of(decided.reason) is not Kind.FORBIDDEN:
-            return
+            return ()
         found = self.memory.add(decided.subject, decided.id, Seen(decided.at, decided.id))
-        if found is not None:
-            yield Found(decided.subject, {"subject": decided.subject, **_counted(found, self.memory)})
+        if found is None:
+            return ()
+        return (Found(decided.subject, {"subject": decided.subject, **_counted(found, self.memory)}),)
 
 
 class ScopeProbing:
@@ -58,18 +59,16 @@ class ScopeProbing:
         rule = settings.scope_probing
         self.memory = Windows(rule.threshold, rule.window_seconds, settings.remembered_subjects)
 
-    def see(self, decided: Decided) -> Iterator[Found]:
+    def see(self, decided: Decided) -> Sequence[Found]:
         """The scopes that were missing count, each once."""
         if decided.allowed or decided.subject is None:
-            return
+            return ()
         for scope in decided.missing:
             found = self.memory.add(decided.subject, scope, Seen(decided.at, decided.id))
             if found is not None:
-                scopes = list(found)[:_MOST_NAMED]
-                yield Found(
-                    decided.subject, {"subject": decided.subject, **_counted(found, self.memory), "scopes": scopes}
-                )
-                return
+                evidence = {**_counted(found, self.memory), "scopes": list(found)[:_MOST_NAMED]}
+                return (Found(decided.subject, {"subject": decided.subject, **evidence}),)
+        return ()
 
 
 class TokenAddresses:
@@ -81,14 +80,15 @@ class TokenAddresses:
         rule = settings.token_addresses
         self.memory = Windows(rule.threshold, rule.window_seconds, settings.remembered_subjects)
 
-    def see(self, decided: Decided) -> Iterator[Found]:
+    def see(self, decided: Decided) -> Sequence[Found]:
         """Allowed or not: whoever holds the token is there. Of IPv6 the network counts, which is one household."""
-        if decided.token is None or not decided.ip:
-            return
-        found = self.memory.add(decided.token, _household(decided.ip), Seen(decided.at, decided.id))
-        if found is not None:
-            who = {"subject": decided.subject, "token_id": decided.token}
-            yield Found(decided.token, {**who, **_counted(found, self.memory)})
+        if decided.token_id is None or not decided.ip:
+            return ()
+        found = self.memory.add(decided.token_id, _household(decided.ip), Seen(decided.at, decided.id))
+        if found is None:
+            return ()
+        who = {"subject": decided.subject, "token_id": decided.token_id}
+        return (Found(decided.token_id, {**who, **_counted(found, self.memory)}),)
 
 
 class FirstAdminScope:
@@ -100,15 +100,16 @@ class FirstAdminScope:
         self.memory = Firsts(settings.remembered_subjects)
         self._prefixes = settings.first_admin_scope.prefixes
 
-    def see(self, decided: Decided) -> Iterator[Found]:
+    def see(self, decided: Decided) -> Sequence[Found]:
         """The admin listener is not looked at: its first access is NewAdmin's."""
         if not decided.allowed or decided.subject is None or decided.type == "admin.access":
-            return
+            return ()
         used = [scope for scope in decided.scopes if scope.startswith(self._prefixes)]
         new = [scope for scope in used if self.memory.first(f"{decided.subject} {scope}")]
-        if new:
-            key = f"{decided.subject} {' '.join(new)}"
-            yield Found(key, {"subject": decided.subject, "scopes": new, "decisions": [decided.id]})
+        if not new:
+            return ()
+        key = f"{decided.subject} {' '.join(new)}"
+        return (Found(key, {"subject": decided.subject, "scopes": new, "decisions": [decided.id]}),)
 
 
 class NewAdmin:
@@ -119,13 +120,14 @@ class NewAdmin:
     def __init__(self, settings: AlarmSettings) -> None:
         self.memory = Firsts(settings.remembered_subjects)
 
-    def see(self, decided: Decided) -> Iterator[Found]:
+    def see(self, decided: Decided) -> Sequence[Found]:
         """Break-glass has no subject, and an alert of its own."""
         if not decided.allowed or decided.subject is None or decided.type != "admin.access":
-            return
-        if self.memory.first(decided.subject):
-            evidence = {"subject": decided.subject, "scopes": list(decided.scopes), "decisions": [decided.id]}
-            yield Found(decided.subject, evidence)
+            return ()
+        if not self.memory.first(decided.subject):
+            return ()
+        evidence = {"subject": decided.subject, "scopes": list(decided.scopes), "decisions": [decided.id]}
+        return (Found(decided.subject, evidence),)
 
 
 RULES: Final = (ManyDenials, ScopeProbing, TokenAddresses, FirstAdminScope, NewAdmin)

@@ -218,7 +218,9 @@ def test_what_a_rule_remembers_is_bounded() -> None:
     assert forgotten == {**dict.fromkeys(RULE_NAMES, True), "new_admin": False}
 
 
-@pytest.mark.parametrize("change", [{"ts": 7}, {"ts": "yesterday"}, {"scopes": 5}, {"id": None}, {"missing": {}}])
+@pytest.mark.parametrize(
+    "change", [{"ts": 7}, {"ts": "yesterday"}, {"ts": ""}, {"scopes": [5]}, {"id": None}, {"missing": {}}]
+)
 def test_a_record_that_is_none_raises_nothing(change: dict[str, Any]) -> None:
     """Whatever stands in the ledger, the rules go on."""
     watch = Watch(AlarmSettings())
