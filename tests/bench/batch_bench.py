@@ -73,7 +73,13 @@ def _drive(pid: int, port: int, request: bytes, items: int, connections: int, se
 def main() -> None:
     """Run and print."""
     rounds, seconds = int((sys.argv[1:2] or ["3"])[0]), (sys.argv[2:3] or ["3"])[0]
-    with tempfile.TemporaryDirectory() as directory, sidecar(Path(directory) / "state") as running:
+    # What else runs on the machine may well take longer than the 50 ms that an evaluation has.
+    patient = {"AUTHZ_POLICY__DEADLINE_SECONDS": "1"}
+    costs: dict[str, float] = {}
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        sidecar(Path(directory) / "state", environment=patient) as running,
+    ):
         for name, (request, items) in CASES.items():
             taken = [
                 _drive(running.process.pid, running.port, request, items, 4 if items > 1 else 64, seconds)
@@ -84,6 +90,9 @@ def main() -> None:
                 f"{name}: {figures['per_second']:,.0f} audited decisions/s, {figures['cpu_us']:.1f} us of CPU each "
                 f"(least {min(one['cpu_us'] for one in taken):.1f}), p99 of a request {figures['p99_ms']} ms"
             )
+            costs[name] = figures["cpu_us"]
+    single = costs["1 route"]
+    print(*(f"{name}: {cost / single:.2f} of a single evaluation's CPU" for name, cost in costs.items()), sep="\n")
 
 
 if __name__ == "__main__":
