@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from authz import metrics
+from authz import metrics, slos
 from authz.config import reference
 from authz.core import EVENT_TYPES, REASONS, REFUSALS
 from authz.http import decision_document
@@ -54,7 +54,13 @@ def openapi() -> str:
     return decision_document().decode()
 
 
+def rules() -> str:
+    """deploy/prometheus/rules.yml."""
+    return slos.rules()
+
+
 PAGES = {
+    "deploy/prometheus/rules.yml": rules,
     "docs/openapi.json": openapi,
     "docs/configuration.md": configuration,
     "docs/reasons.md": reasons,

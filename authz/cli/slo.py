@@ -67,6 +67,19 @@ def check(as_json: bool, generate: bool, requests: int, min_events: int, **optio
     sys.exit({True: 0, False: 1, None: 3}[judgement.overall_pass])
 
 
+@slo.command("rules")
+@click.option("-o", "file", type=click.Path(dir_okay=False, path_type=Path), help="File to write; else stdout.")
+@click.option("--runbooks", default=slos.RUNBOOKS, show_default=True, help="URL of a runbook, {alert} for its name.")
+@click.option("--factor", default=1.0, type=click.FloatRange(min=1), help="Divide all windows by this: for trying out.")
+def rules(file: Path | None, runbooks: str, factor: float) -> None:
+    """Prometheus rules: recordings and burn-rate alerts of the objectives (Sloth's names), and the other alerts."""
+    text = slos.rules(runbooks=runbooks, factor=factor)
+    if file is None:
+        click.echo(text, nl=False)
+    else:
+        file.write_text(text, encoding="utf-8")
+
+
 def _source(urls: tuple[str, ...], token_file: Path | None, how_long: str | None, window: str | None) -> Any:
     token = token_file.read_text(encoding="ascii").strip() if token_file is not None else None
     try:

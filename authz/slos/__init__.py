@@ -3,10 +3,12 @@
 A sidecar is looked at from outside, over HTTP or as a process of its own: this room knows nothing of how one is made.
 """
 
+from authz.slos.alerts import Alert, alerts, read_alerts
 from authz.slos.errors import NotEnoughData, ObjectivesError, SloSourceError, SloViolation
 from authz.slos.judge import MIN_EVENTS, Judgement, Measured, Verdict, judge
 from authz.slos.objectives import Objective, objectives, read_objectives
 from authz.slos.report import as_dict, as_table
+from authz.slos.rules import RUNBOOKS, alert_names, burn_alert, rules
 from authz.slos.run import (
     assert_slos_in_ci,
     check_audit_integrity,
@@ -23,6 +25,8 @@ __all__ = [
     "MIN_EVENTS",
     "REQUESTS",
     "ROLES",
+    "RUNBOOKS",
+    "Alert",
     "Driven",
     "Judgement",
     "Measured",
@@ -32,9 +36,12 @@ __all__ = [
     "SloSourceError",
     "SloViolation",
     "Verdict",
+    "alert_names",
+    "alerts",
     "as_dict",
     "as_table",
     "assert_slos_in_ci",
+    "burn_alert",
     "check_audit_integrity",
     "drive",
     "judge",
@@ -43,7 +50,9 @@ __all__ = [
     "judged",
     "objectives",
     "open_source",
+    "read_alerts",
     "read_objectives",
+    "rules",
     "run",
     "run_slo_tests",
     "started",

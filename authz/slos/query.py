@@ -60,8 +60,10 @@ class Query(NamedTuple):
         return sum(term.over(kept) for term in self.terms)
 
     def promql(self, per_series: Callable[[str], str]) -> str:
-        """PromQL, with `per_series` around each selector."""
-        text = "".join(f" {'-' if t.sign < 0 else '+'} sum({per_series(t.selector)})" for t in self.terms)
+        """PromQL, with `per_series` around each selector. Of several sums, one without series is 0, as in a scrape."""
+        absent = " or vector(0)" if len(self.terms) > 1 else ""
+        sums = [(t.sign, f"sum({per_series(t.selector)}){absent}") for t in self.terms]
+        text = "".join(f" {'-' if sign < 0 else '+'} {f'({term})' if absent else term}" for sign, term in sums)
         return text.removeprefix(" + ")
 
 

@@ -37,8 +37,11 @@ def test_a_query_is_promql_with_something_around_each_series() -> None:
     """Each selector is wrapped; sums and signs stay."""
     query = parse('sum(a_total)  -sum(b_total{x="1",y=~"2|3"}) + sum(c_total)')
     assert query.promql(lambda selector: f"rate({selector}[5m])") == (
-        'sum(rate(a_total[5m])) - sum(rate(b_total{x="1",y=~"2|3"}[5m])) + sum(rate(c_total[5m]))'
+        "(sum(rate(a_total[5m])) or vector(0))"
+        ' - (sum(rate(b_total{x="1",y=~"2|3"}[5m])) or vector(0))'
+        " + (sum(rate(c_total[5m])) or vector(0))"
     )
+    assert parse("sum(a_total)").promql(lambda selector: selector) == "sum(a_total)"
     assert query.metrics == {"a_total", "b_total", "c_total"}
 
 
