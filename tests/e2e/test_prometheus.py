@@ -31,6 +31,7 @@ def prometheus(running: Sidecar, tmp_path: Path) -> Iterator[str]:
         assert text.count(shipped) == 1
         text = text.replace(shipped, here)
     (tmp_path / "prometheus.yml").write_text(text)
+    shutil.copy(ROOT / "deploy" / "prometheus" / "rules.yml", tmp_path)
     command = [str(program), f"--config.file={tmp_path / 'prometheus.yml'}", f"--storage.tsdb.path={tmp_path / 'data'}"]
     port = _free_port()
     with (tmp_path / "prometheus.log").open("w") as log:
