@@ -192,6 +192,11 @@ async def admin_get(url: str, path: str, token: str | None = None, *, deadline_s
     return await _admin("GET", url, path, None, token, deadline_seconds)
 
 
+async def admin_delete(url: str, path: str, token: str | None = None) -> dict[str, Any]:
+    """Ask a sidecar's admin listener to take something away, as `admin_post`. Raises AdminRefusedError."""
+    return await _admin("DELETE", url, path, None, token, 30.0)
+
+
 async def _admin(
     method: str, url: str, path: str, body: bytes | None, token: str | None, deadline_seconds: float
 ) -> dict[str, Any]:

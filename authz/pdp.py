@@ -46,6 +46,7 @@ from authz.metrics import (
     LIMITS_FORGOTTEN_TOTAL,
     LOG_DROPPED_TOTAL,
     REPORTED_FORGOTTEN_TOTAL,
+    REVOCATIONS,
     TOKEN_CACHE_TOTAL,
     DecisionMeter,
     watch_event_loop,
@@ -92,6 +93,7 @@ class _Parts(NamedTuple):
     auditor: AuditorWatch
     child: AuditorChild | None
     verifier: identity.Verifier
+    revocations: identity.Revocations
     privacy: Privacy
     limiter: limits.OpenLimiter
     meter: DecisionMeter
@@ -109,6 +111,8 @@ class Pdp:
         self.policies = parts.activation.policies
         self.meter = parts.meter
         self.reporter = parts.reporter
+        self.revocations = parts.revocations
+        self.issuers = frozenset(each.issuer for each in _issuers(settings, parts.state))
         self.new_id: Callable[[], str] = decisions.new_id
         self.scrape_digest = _scrape_digest(settings)
         self._parts = parts
@@ -160,7 +164,10 @@ class Pdp:
             }
         )
         meter.bind(policy.catalogue, policy.revision)
-        verifier = identity.Verifier(_issuers(settings, state), privacy.pseudonyms, clock, state / "jwks")
+        revocations = await identity.Revocations.open(state / "revocations", clock)
+        verifier = identity.Verifier(
+            _issuers(settings, state), privacy.pseudonyms, clock, state / "jwks", revocations=revocations
+        )
         limiter = await asyncio.to_thread(limits.open_limiter, settings.limits, identity.load_key)
         stream = await asyncio.to_thread(audit.newest_successor, state / "audit", _STREAM)
         writer = audit.LedgerWriter(state / "audit", stream, clock=clock, limits=_writer_limits(settings))
@@ -199,6 +206,7 @@ class Pdp:
             auditor=auditor,
             child=child,
             verifier=verifier,
+            revocations=revocations,
             privacy=privacy,
             limiter=limiter,
             meter=meter,
@@ -232,6 +240,7 @@ class Pdp:
         if self._parts.child is not None:
             await self._parts.child.stop()
         await self._parts.verifier.close()
+        await self._parts.revocations.close()
         await self._parts.privacy.close()
         await self.activation.close()
         await self._parts.engine.close()
@@ -280,6 +289,7 @@ class Pdp:
         """Bring the metrics that others keep count of up to date, before a scrape."""
         for followed in self._followed:
             followed.catch_up()
+        REVOCATIONS.set(len(self._parts.revocations))
         LIMITS_BUDGETS.set(self._parts.limiter.live)
         AUDIT_PENDING.set(self._parts.writer.pending)
         for status in self._parts.verifier.status():
@@ -344,6 +354,9 @@ async def decide_offline(source: Path, subject: Entity, method: str, resource: E
 
 class _Offline:
     """The ports of a decision that leaves no trace."""
+
+    def is_revoked(self, subject_id: str) -> bool:  # noqa: ARG002
+        return False
 
     async def verify(self, token: object) -> TokenRefusal:  # noqa: ARG002
         return TokenRefusal("keys_unavailable")

@@ -44,6 +44,10 @@ class FakeVerifier:
     def __init__(self, known: Mapping[str, Subject | TokenRefusal] | None = None) -> None:
         self.known = dict(known or {})
         self.asked: list[str] = []
+        self.revoked: set[str] = set()
+
+    def is_revoked(self, subject_id: str) -> bool:
+        return subject_id in self.revoked
 
     async def verify(self, token: BearerToken) -> Subject | TokenRefusal:
         self.asked.append(token.reveal())

@@ -36,7 +36,7 @@ EVENT_TYPES: dict[str, EventType] = {
     "auth.scope_denied": EventType("auth", "warning", _DECISION),
     "auth.rate_limited": EventType("auth", "warning", _DECISION),
     "auth.error": EventType("auth", "error", _DECISION),
-    "auth.revoked": EventType("auth", "warning", ("reason",)),
+    "auth.revoked": EventType("auth", "warning", ("reason", "revocation", "kind", "done", "by")),
     "security.failed_login": EventType("security", "warning", _DECISION),
     "security.suspicious_activity": EventType("security", "critical", ("rule",)),
     "admin.first_access": EventType("admin", "info", ("rule", "subject")),

@@ -220,7 +220,8 @@ class DecisionPoint(Struct, frozen=True, kw_only=True):
                 return ANONYMOUS, verified
             return with_stated_properties(verified, request), None
         if request.subject is not None and request.caller.trusted_to_assert:
-            return asserted(request.subject, self.pseudonyms), None
+            stated = asserted(request.subject, self.pseudonyms)
+            return (ANONYMOUS, TokenRefusal("token_revoked")) if self.verifier.is_revoked(stated.id) else (stated, None)
         return ANONYMOUS, TokenRefusal("token_missing")
 
     def _check(self, request: AccessRequest, subject: msgspec.Raw, place: Place) -> bytes:

@@ -23,11 +23,15 @@ class TokenVerifier(Protocol):
     """Turns a token into a subject, or says why it does not count."""
 
     async def verify(self, token: BearerToken) -> Subject | TokenRefusal:
-        """Verify signature, issuer, audience, type and times.
+        """Verify signature, issuer, audience, type and times, and that it is not revoked.
 
         Every way in which a token can be bad is a TokenRefusal, and so is a key that cannot be had
         (`keys_unavailable`). Nothing of a refused token is believed.
         """
+        ...
+
+    def is_revoked(self, subject_id: str) -> bool:
+        """Whether everything of a subject is revoked: on a caller's word it does not come back."""
         ...
 
 

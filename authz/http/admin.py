@@ -34,6 +34,8 @@ from authz.http.ledger import EVENT, LOG, PROOF, LedgerRoutes
 from authz.http.openapi import PATH as OPENAPI
 from authz.http.openapi import Operation, admin_document
 from authz.http.policy import PolicyRoutes
+from authz.http.revocations import PATH as REVOCATIONS
+from authz.http.revocations import RevocationRoutes
 from authz.metrics import BREAK_GLASS_TOTAL, render
 from authz.pdp import Pdp
 
@@ -63,6 +65,14 @@ class Act(NamedTuple):
     scope: str
     act: Callable[[bytes, str], Awaitable[Reply]]
     in_emergency: bool = True
+
+
+class ByMethod(NamedTuple):
+    """What one method does at an admin route of several, for whom; also while the ledger fails."""
+
+    scope: str
+    act: Callable[[RequestHead, bytes, str], Awaitable[Reply]]
+    has_body: bool = False
 
 
 class Stream(NamedTuple):
@@ -116,6 +126,14 @@ class AdminListener:
             "/v1/policy/activate": Act("admin:security:write", policy.activate),
             "/v1/policy/rollback": Act("admin:security:write", policy.rollback),
         }
+        revocations = RevocationRoutes(pdp)
+        self._by_method: dict[str, dict[str, ByMethod]] = {
+            REVOCATIONS: {
+                "GET": ByMethod("admin:security:write", lambda head, _body, _who: revocations.listed(head)),
+                "POST": ByMethod("admin:security:write", lambda _head, body, who: revocations.revoke(body, who), True),
+                "DELETE": ByMethod("admin:security:write", lambda head, _body, who: revocations.lift(head, who)),
+            }
+        }
         self._document = admin_document(self.operations())
         self._routes[OPENAPI] = Row(None, self._openapi)
 
@@ -127,6 +145,11 @@ class AdminListener:
             yield _read_operation(f"{prefix}{{path}}", row)
         for path, stream in self._streams.items():
             yield _read_operation(path, stream)
+        for path, methods in self._by_method.items():
+            for name, each in methods.items():
+                sent: dict[str, Any] | None = {"type": "object"} if each.has_body else None
+                statuses = (200, 400, 401, 403, 404, 405, 413, 429, 503)
+                yield Operation(path, name.lower(), path, statuses, sent, {"type": "object"}, scope=each.scope)
         for path, act in self._acts.items():
             statuses = (200, 400, 401, 403, 405, 413, 429, 503)
             yield Operation(path, "post", path, statuses, {"type": "object"}, {"type": "object"}, scope=act.scope)
@@ -151,6 +174,9 @@ class AdminListener:
         act = self._acts.get(path)
         if act is not None:
             return await self._acted(head, request, act)
+        methods = self._by_method.get(path)
+        if methods is not None:
+            return await self._by_its_method(head, request, methods)
         stream = self._streams.get(path)
         if stream is not None:
             return await self._streamed(head, request, stream)
@@ -176,6 +202,15 @@ class AdminListener:
             raise MethodNotSupportedError(f"{head.method} is not supported here; use GET")
         found = await self._guarded(head, request, stream.scope, self._pdp.decisions)
         return found if isinstance(found, Reply) else await stream.send(head, request)
+
+    async def _by_its_method(self, head: RequestHead, request: web.BaseRequest, methods: dict[str, ByMethod]) -> Reply:
+        each = methods.get(head.method)
+        if each is None:
+            raise MethodNotSupportedError(f"{head.method} is not supported here; use {' or '.join(methods)}")
+        found = await self._guarded(head, request, each.scope, self._pdp.emergency)
+        if isinstance(found, Reply):
+            return found
+        return await each.act(head, await read_body(request) if each.has_body else b"", found.who)
 
     async def _acted(self, head: RequestHead, request: web.BaseRequest, act: Act) -> Reply:
         if head.method != "POST":

@@ -4,6 +4,8 @@ from authz.config import IssuerSettings
 from authz.identity.devkeys import DEV_AUDIENCE, DEV_CLAIMS, DEV_ISSUER, dev_issuer, mint_token
 from authz.identity.jwks import KeyStatus
 from authz.identity.pseudonym import Pseudonymiser, create_once, load_key, load_or_create_key
+from authz.identity.revocation_store import Revocation, RevocationStore, RevocationsUnavailableError
+from authz.identity.revocations import FOREVER, Marks, Revocations, Revoke
 from authz.identity.settings import ALGORITHMS, check_issuers
 from authz.identity.verifier import Verifier
 
@@ -12,9 +14,16 @@ __all__ = [
     "DEV_AUDIENCE",
     "DEV_CLAIMS",
     "DEV_ISSUER",
+    "FOREVER",
     "IssuerSettings",
     "KeyStatus",
+    "Marks",
     "Pseudonymiser",
+    "Revocation",
+    "RevocationStore",
+    "Revocations",
+    "RevocationsUnavailableError",
+    "Revoke",
     "Verifier",
     "check_issuers",
     "create_once",

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from authz.config import IssuerSettings
 from authz.core import Pseudonyms, Subject
 from authz.identity.jose import Header, Refused
+from authz.identity.revocations import Marks
 from authz.identity.settings import KEYCLOAK_ROLES
 
 _MAX_NAME_LENGTH = 255
@@ -18,10 +19,11 @@ _NOT_ACCESS_TOKENS = ("nonce", "at_hash", "c_hash", "s_hash", "events", "htm", "
 
 
 class Verified(NamedTuple):
-    """A subject, and until when (seconds since the epoch) the token speaks for it."""
+    """A subject, until when (seconds since the epoch) the token speaks for it, and by what it can be revoked."""
 
     subject: Subject
     until: float
+    marks: Marks
 
 
 def check_header(header: Header, settings: IssuerSettings) -> None:
@@ -42,7 +44,9 @@ def read_claims(
     exp = _check_times(claims, settings, now)
     _check_audience(claims, settings)
     _check_kind(claims, header)
-    return Verified(_subject(claims, settings, pseudonyms), exp + settings.leeway_seconds)
+    subject = _subject(claims, settings, pseudonyms)
+    marks = Marks(settings.issuer, subject.id, claims.get("jti"), subject.session_id, claims.get("iat"))
+    return Verified(subject, exp + settings.leeway_seconds, marks)
 
 
 def _media_type(typ: str | None) -> str:

@@ -26,6 +26,7 @@ from authz.identity.claims import check_header, read_claims
 from authz.identity.jose import MAX_TOKEN_LENGTH, Refused, read_token, unverified_claims
 from authz.identity.jwks import KeyCache, KeyStatus
 from authz.identity.kept import KeptKeys
+from authz.identity.revocations import Marks, Revocations
 from authz.identity.settings import check_issuers, is_url
 from authz.identity.sources import KeyFile, KeyUrl, open_session
 
@@ -50,20 +51,36 @@ class _Issuer(NamedTuple):
 
 
 class _Entry(NamedTuple):
-    """A verified token's subject: before `until` (seconds since the epoch), under one generation of the keys."""
+    """A verified token's subject: before `until` (seconds since the epoch), under one generation of the keys.
+
+    `unrevoked`: the generation of the revocations under which it was not revoked.
+    """
 
     subject: Subject
     until: float
     keys: KeyCache
     generation: int
+    marks: Marks
+    unrevoked: int
+
+
+class Unrevoked:
+    """Where nothing can be revoked."""
+
+    generation = 0
+
+    @staticmethod
+    def holds(marks: Marks) -> bool:  # noqa: ARG004
+        """Never."""
+        return False
 
 
 class Verifier:
     """Verifies tokens of the configured issuers (core.TokenVerifier), and remembers the good ones.
 
     Only good tokens are remembered, by SHA-256 of the whole token, until they expire or their issuer's keys change;
-    the oldest gives way. `hits` and `misses` count. `kept_keys` is the directory for the last good keys. Raises
-    ConfigurationError for issuers that cannot be safe.
+    the oldest gives way. One that is revoked stops counting at once, remembered or not. `hits` and `misses` count.
+    `kept_keys` is the directory for the last good keys. Raises ConfigurationError for issuers that cannot be safe.
     """
 
     def __init__(
@@ -74,6 +91,7 @@ class Verifier:
         kept_keys: Path | None = None,
         *,
         remembered_tokens: int = 65_536,
+        revocations: Revocations | None = None,
     ) -> None:
         check_issuers(issuers)
         self.hits = 0
@@ -83,6 +101,7 @@ class Verifier:
         self._clock = clock
         self._kept_keys = kept_keys
         self._limit = remembered_tokens
+        self._revocations: Revocations | Unrevoked = Unrevoked() if revocations is None else revocations
         self._verified: OrderedDict[bytes, _Entry] = OrderedDict()
         self._issuers: dict[str, _Issuer] = {}
         self._session: aiohttp.ClientSession | None = None
@@ -118,6 +137,8 @@ class Verifier:
         digest = sha256(text.encode()).digest()
         entry = self._verified.get(digest)
         if entry is not None and entry.generation == entry.keys.generation and self._clock.now() < entry.until:
+            if entry.unrevoked != self._revocations.generation and (entry := self._look_again(digest, entry)) is None:
+                return TokenRefusal("token_revoked", unverified_claims(text))
             self.hits += 1
             return entry.subject
         self.misses += 1
@@ -156,7 +177,23 @@ class Verifier:
         verified = read_claims(
             token.unverified_claims, token.header, issuer.settings, self._pseudonyms, self._clock.now()
         )
-        return _Entry(verified.subject, verified.until, issuer.keys, issuer.keys.generation)
+        # 7. Good as it is, it may have been revoked.
+        unrevoked = self._revocations.generation
+        if self._revocations.holds(verified.marks):
+            raise Refused("token_revoked", "it was revoked")
+        return _Entry(verified.subject, verified.until, issuer.keys, issuer.keys.generation, verified.marks, unrevoked)
+
+    def is_revoked(self, subject_id: str) -> bool:
+        """Whether everything of a subject is revoked, whatever its issuer."""
+        return self._revocations.holds(Marks("", subject_id, None, None, int(self._clock.now())))
+
+    def _look_again(self, digest: bytes, entry: _Entry) -> _Entry | None:
+        """A remembered token after the revocations have changed; None if it is revoked."""
+        if self._revocations.holds(entry.marks):
+            del self._verified[digest]
+            return None
+        self._verified[digest] = looked = entry._replace(unrevoked=self._revocations.generation)
+        return looked
 
     def _remember(self, digest: bytes, entry: _Entry) -> _Entry:
         """The entry as it is remembered, with a name for the token that tells nothing of it."""

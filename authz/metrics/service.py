@@ -25,6 +25,7 @@ JWKS_AGE_SECONDS = Gauge(
 ENGINE_REBUILDS_TOTAL = Counter(
     "authz_engine_rebuilds_total", "Policy instances thrown away after a trap and built again.", registry=REGISTRY
 )
+REVOCATIONS = Gauge("authz_revocations", "Revocations that are held.", registry=REGISTRY)
 POLICY_INFO = Gauge("authz_policy_info", "1 for the policy revision in force.", ("revision",), registry=REGISTRY)
 BUILD_INFO = Gauge(
     "authz_build_info", "1, labelled with the versions in use.", ("version", "python"), registry=REGISTRY

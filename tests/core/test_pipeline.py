@@ -122,6 +122,15 @@ def verdict(decision: Decision) -> tuple[bool, str]:
     return decision.allow, decision.reason
 
 
+async def test_a_revoked_subject_does_not_come_back_on_a_callers_word() -> None:
+    """Who is revoked is refused where a trusted caller states the subject, too."""
+    fakes = house()
+    fakes.verifier.revoked.add("alice")
+    stated = Entity("user", "alice", {"roles": ["user_basic"]})
+    decision = await fakes.decisions.decide(asked(caller=TRUSTED, subject=stated))
+    assert verdict(decision) == (False, "token_revoked")
+
+
 # How often
 
 
