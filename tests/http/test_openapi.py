@@ -43,6 +43,7 @@ async def test_every_route_of_the_admin_listener_is_described(running: Running) 
     table = {
         *listener._routes,
         *listener._acts,
+        *listener._by_method,
         *listener._streams,
         *(f"{prefix}{{path}}" for prefix in listener._below),
     }
