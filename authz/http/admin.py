@@ -148,8 +148,8 @@ class AdminListener:
         for path, methods in self._by_method.items():
             for name, each in methods.items():
                 sent: dict[str, Any] | None = {"type": "object"} if each.has_body else None
-                statuses = (200, 400, 401, 403, 404, 405, 413, 429, 503)
-                yield Operation(path, name.lower(), path, statuses, sent, {"type": "object"}, scope=each.scope)
+                codes = (200, 400, 401, 403, 404, 405, 413, 429, 503)
+                yield Operation(path, name.lower(), path, codes, sent, {"type": "object"}, scope=each.scope)
         for path, act in self._acts.items():
             statuses = (200, 400, 401, 403, 405, 413, 429, 503)
             yield Operation(path, "post", path, statuses, {"type": "object"}, {"type": "object"}, scope=act.scope)

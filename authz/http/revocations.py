@@ -10,7 +10,7 @@ from msgspec import Struct
 from authz.core import BadRequestError, Event, Identified, Pseudonyms
 from authz.gateways import Reply, RequestHead
 from authz.http.errors import NotFoundError
-from authz.identity import FOREVER, Revocation, Revoke
+from authz.identity import FOREVER, Revocation, RevocationKind, Revoke
 from authz.pdp import Pdp
 
 PATH = "/v1/revocations"
@@ -104,7 +104,12 @@ class RevocationRoutes:
 
 
 def _what(asked: RevokeBody, now: int) -> Revoke:
-    named = [(kind, value) for kind in ("subject", "jti", "session") if (value := getattr(asked, kind)) is not None]
+    values: tuple[tuple[RevocationKind, str | None], ...] = (
+        ("subject", asked.subject),
+        ("jti", asked.jti),
+        ("session", asked.session),
+    )
+    named = [(kind, value) for kind, value in values if value is not None]
     if len(named) > 1 or (not named and asked.issued_before is None):
         raise BadRequestError("body: must name one of subject, jti and session, or issued_before")
     kind, value = named[0] if named else ("issued_before", "")

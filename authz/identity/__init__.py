@@ -5,7 +5,7 @@ from authz.identity.devkeys import DEV_AUDIENCE, DEV_CLAIMS, DEV_ISSUER, dev_iss
 from authz.identity.jwks import KeyStatus
 from authz.identity.pseudonym import Pseudonymiser, create_once, load_key, load_or_create_key
 from authz.identity.revocation_store import Revocation, RevocationStore, RevocationsUnavailableError
-from authz.identity.revocations import FOREVER, Marks, Revocations, Revoke
+from authz.identity.revocations import FOREVER, Marks, RevocationKind, Revocations, Revoke
 from authz.identity.settings import ALGORITHMS, check_issuers
 from authz.identity.verifier import Verifier
 
@@ -20,6 +20,7 @@ __all__ = [
     "Marks",
     "Pseudonymiser",
     "Revocation",
+    "RevocationKind",
     "RevocationStore",
     "Revocations",
     "RevocationsUnavailableError",

@@ -8,7 +8,7 @@ from typing import Final, Literal, NamedTuple
 from authz.core import BadRequestError, Clock
 from authz.identity.revocation_store import Revocation, RevocationStore
 
-Kind = Literal["subject", "jti", "session", "issued_before"]
+RevocationKind = Literal["subject", "jti", "session", "issued_before"]
 FOREVER: Final = 2**62
 """Whenever it was issued."""
 MOST: Final = 5_000_000
@@ -27,7 +27,7 @@ class Marks(NamedTuple):
 class Revoke(NamedTuple):
     """What to revoke. `issuer`: empty for every issuer's. `before`: only tokens issued before this second."""
 
-    kind: Kind
+    kind: RevocationKind
     value: str
     issuer: str
     before: int | None

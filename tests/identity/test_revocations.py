@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from authz.core import ConfigurationError
-from authz.identity import IssuerSettings, Marks, Revocations, RevocationsUnavailableError, Revoke
-from authz.identity.revocations import Kind
+from authz.identity import IssuerSettings, Marks, RevocationKind, Revocations, RevocationsUnavailableError, Revoke
 from tests.identity.conftest import ISSUER, NOW, FakeClock, Forge, Start, reason
 
 MARKS = Marks(ISSUER, "ann", "t-1", "s-1", NOW)
@@ -22,7 +21,7 @@ async def revocations(tmp_path: Path, clock: FakeClock) -> AsyncIterator[Revocat
 
 
 def what(
-    kind: Kind, value: str = "", issuer: str = "", before: int | None = None, expires: int | None = None
+    kind: RevocationKind, value: str = "", issuer: str = "", before: int | None = None, expires: int | None = None
 ) -> Revoke:
     return Revoke(kind, value, issuer, before, expires)
 
