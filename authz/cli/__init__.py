@@ -28,6 +28,7 @@ from authz.cli.policy import policy
 from authz.cli.policy_access import COMMANDS as ACCESS_COMMANDS
 from authz.cli.policy_admin import COMMANDS as POLICY_COMMANDS
 from authz.cli.policy_sign import COMMANDS as SIGNING_COMMANDS
+from authz.cli.report import report
 from authz.cli.revoke import revoke
 from authz.cli.serve import serve
 from authz.cli.slo import slo
@@ -43,7 +44,7 @@ def program() -> None:
     """An authorization decision point for API gateways."""
 
 
-for command in (serve, check, token, revoke, audit, policy, keys, slo, config):
+for command in (serve, check, report, token, revoke, audit, policy, keys, slo, config):
     program.add_command(command)
 for command in (
     events_command,

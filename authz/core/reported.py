@@ -37,15 +37,15 @@ REFUSED_EVENTS: Final[dict[str, str]] = {
 }
 """Why one event of a call is refused: code -> meaning."""
 
-_RFC_3339 = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)\Z"
+_RFC_3339 = r"^\Z|^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)\Z"
 _FORMS: Final = {
     "id": "1 to 128 visible ASCII characters",
     "time": "RFC 3339, such as 2026-11-23T08:00:00Z",
     "decision_id": "the X-Decision-Id of an answer",
     "trace_id": "32 lower-case hex digits",
 }
-_Text = Annotated[str, Meta(min_length=1, max_length=1024)]
-_Name = Annotated[str, Meta(min_length=1, max_length=64)]
+_Text = Annotated[str, Meta(max_length=1024)]
+_Name = Annotated[str, Meta(max_length=64)]
 
 
 class Refused(Struct, frozen=True):
@@ -59,8 +59,8 @@ class Refused(Struct, frozen=True):
 class Resource(Struct, frozen=True, forbid_unknown_fields=True):
     """What was acted on, by type and ID; the ID is recorded as a pseudonym."""
 
-    type: _Name
-    id: _Text
+    type: Annotated[str, Meta(min_length=1, max_length=64)]
+    id: Annotated[str, Meta(min_length=1, max_length=1024)]
 
 
 class Reported(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -68,7 +68,8 @@ class Reported(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     `id`: the caller's own, the same whenever it sends the event again. `time`: when it happened, by the caller's
     clock. `subject` and `session_id` are clear, and recorded as pseudonyms. `route`: a template of the policy, or the
-    raw request target. `decision_id`: of the decision that let the request pass.
+    raw request target. `decision_id`: of the decision that let the request pass. An empty text counts as absent:
+    gateways log one where there is nothing.
     """
 
     id: Annotated[str, Meta(pattern=r"^[\x21-\x7e]{1,128}\Z")]
@@ -76,18 +77,18 @@ class Reported(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     time: Annotated[str, Meta(pattern=_RFC_3339)] | None = None
     subject: _Text | None = None
     subject_type: _Name | None = None
-    route: Annotated[str, Meta(min_length=1, max_length=8192)] | None = None
-    host: Annotated[str, Meta(min_length=1, max_length=256)] | None = None
+    route: Annotated[str, Meta(max_length=8192)] | None = None
+    host: Annotated[str, Meta(max_length=256)] | None = None
     method: _Name | None = None
     status: Annotated[int, Meta(ge=100, le=599)] | None = None
     duration_seconds: Annotated[float, Meta(ge=0, le=86_400)] | None = None
-    decision_id: Annotated[str, Meta(pattern=r"^[0-9a-f-]{36}(\.[0-9]{1,6})?\Z")] | None = None
+    decision_id: Annotated[str, Meta(pattern=r"^\Z|^[0-9a-f-]{36}(\.[0-9]{1,6})?\Z")] | None = None
     resource: Resource | None = None
     ip: _Text | None = None
-    user_agent: Annotated[str, Meta(min_length=1, max_length=8192)] | None = None
+    user_agent: Annotated[str, Meta(max_length=8192)] | None = None
     session_id: _Text | None = None
     request_id: _Text | None = None
-    trace_id: Annotated[str, Meta(pattern=r"^[0-9a-f]{32}\Z")] | None = None
+    trace_id: Annotated[str, Meta(pattern=r"^\Z|^[0-9a-f]{32}\Z")] | None = None
     context: dict[str, Any] | None = None
 
 
@@ -155,29 +156,33 @@ def account_of_reported(
         "trace_id": event.trace_id,
         "context": free_form(event.context, pseudonyms) if event.context else None,
     }
-    if event.route is not None:
+    if event.route:
         body["route"] = route.path if route else None
-    body.update((name, value) for name, value in told.items() if value is not None)
+    body.update((name, value) for name, value in told.items() if value not in (None, ""))
     return body
 
 
 def place_of_reported(event: Reported, caller: Caller, policy: Policy) -> Place:
     """Where the request went: by template if the route is one of the policy's, else as for a decision."""
-    if event.route is None:
+    if not event.route:
         return Place()
     method, target = event.method or "", event.route
     declared = policy.routes.by_template(method, target)
     if declared is not None:
         return Place(None, declared)
     resource = Entity("route", target)
-    asked = AccessRequest(caller=caller, dialect="report", action=Action(method), resource=resource, host=event.host)
+    asked = AccessRequest(
+        caller=caller, dialect="report", action=Action(method), resource=resource, host=event.host or None
+    )
     return locate(asked, ANONYMOUS, policy.routes)
 
 
 def identified_by_reported(event: Reported, place: Place) -> Identified:
     """The values of an event that its record names somebody or something by."""
     others = hashed_params(place)
-    return Identified(event.subject, event.session_id, (*others, event.resource.id) if event.resource else others)
+    return Identified(
+        event.subject or None, event.session_id or None, (*others, event.resource.id) if event.resource else others
+    )
 
 
 def _wrong_type(stated: object) -> Refused | None:
@@ -194,7 +199,7 @@ def _wrong_type(stated: object) -> Refused | None:
 def _judged(event: Reported) -> Reported | Refused:
     """What holds beyond the form of each field."""
     for name in EVENT_TYPES[event.type].required:
-        if name != "caller" and getattr(event, name) is None:
+        if name != "caller" and getattr(event, name) in (None, ""):
             return Refused("field_missing", name, f"{name}: {event.type} requires it")
     if event.context is not None and not nesting_within(event.context):
         return Refused("field_invalid", "context", f"context: is nested more than {MAX_NESTING} deep")
