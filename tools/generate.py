@@ -9,6 +9,10 @@ from authz.core import EVENT_TYPES, REASONS, REFUSALS
 from authz.http import decision_document
 
 ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from tools import dashboards  # noqa: E402 - a script's own folder is on the path, not the one above it
+
 _NOTE = "<!-- Made by tools/generate.py from the code. Do not edit. -->"
 
 
@@ -60,6 +64,8 @@ def rules() -> str:
 
 
 PAGES = {
+    "deploy/grafana/overview.json": dashboards.overview,
+    "deploy/grafana/on-call.json": dashboards.on_call,
     "deploy/prometheus/rules.yml": rules,
     "docs/openapi.json": openapi,
     "docs/configuration.md": configuration,

@@ -1,86 +1,139 @@
-"""A real Prometheus with the shipped configuration scrapes a real sidecar."""
+"""A real Prometheus with the shipped configuration, rules and dashboards, and a real sidecar under mixed traffic."""
 
 import json
-import shutil
-import socket
-import subprocess
+import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-from urllib.error import HTTPError
-from urllib.parse import quote
+from typing import Any, NamedTuple
 from urllib.request import Request, urlopen
 
 import pytest
 
-from tests.conftest import ROOT, missing
-from tests.processes import Sidecar, wait_for
+from authz import slos
+from authz.audit import get_audit_events
+from authz.identity import mint_token
+from tests.conftest import ROOT
+from tests.processes import Sidecar, sidecar, wait_for
+from tests.prometheus import Prometheus, prometheus
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
-
-@pytest.fixture
-def prometheus(running: Sidecar, tmp_path: Path) -> Iterator[str]:
-    """Prometheus, with the sidecar's port and a shorter interval in the shipped file."""
-    program = shutil.which("prometheus") or missing("prometheus")
-    text = (ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text()
-    for shipped, here in (
-        ("127.0.0.1:8081", running.admin.removeprefix("http://")),
-        ("scrape_interval: 5s", "scrape_interval: 1s"),
-    ):
-        assert text.count(shipped) == 1
-        text = text.replace(shipped, here)
-    (tmp_path / "prometheus.yml").write_text(text)
-    shutil.copy(ROOT / "deploy" / "prometheus" / "rules.yml", tmp_path)
-    command = [str(program), f"--config.file={tmp_path / 'prometheus.yml'}", f"--storage.tsdb.path={tmp_path / 'data'}"]
-    port = _free_port()
-    with (tmp_path / "prometheus.log").open("w") as log:
-        process = subprocess.Popen([*command, f"--web.listen-address=127.0.0.1:{port}"], stderr=log)
-    try:
-        wait_for("Prometheus ready", lambda: _answers(f"http://127.0.0.1:{port}/-/ready"))
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
+REQUESTS = 600
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+DASHBOARDS = sorted((ROOT / "deploy" / "grafana").glob("*.json"))
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+class Watched(NamedTuple):
+    """A sidecar that was driven, and a Prometheus that has seen all of it."""
+
+    sidecar: Sidecar
+    driven: slos.Driven
+    prometheus: Prometheus
 
 
-def _answers(url: str) -> bool:
-    try:
-        with urlopen(url, timeout=5):
-            return True
-    except OSError:
-        return False
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    """Mixed traffic with a sampled trace at the end, scraped before, during and after."""
+    place = tmp_path_factory.mktemp("watched")
+    with sidecar(place / "state") as running, prometheus(place / "prometheus", running.admin) as server:
+        wait_for("the first scrape", lambda: server.query("authz_build_info"))
+        tokens = {role: mint_token(running.state, role, [role]) for role in slos.ROLES}
+        driven = slos.drive(running.decision, tokens, REQUESTS)
+        fields = {"Authorization": f"Bearer {tokens['user_basic']}", "traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"}
+        urlopen(Request(f"{running.decision}/check/envoy/memory", headers=fields), timeout=20).close()
+        wait_for("a scrape after the traffic", lambda: server.query(f"sum(authz_requests_total) == {REQUESTS + 1}"))
+        wait_for("two evaluations of the rules", lambda: server.query("slo:period_error_budget_remaining:ratio"))
+        yield Watched(running, driven, server)
 
 
-def test_prometheus_sees_what_the_sidecar_counted(running: Sidecar, prometheus: str) -> None:
-    """Scopes, routes and reasons arrive in Prometheus with the very numbers of the requests made."""
-    token = running.token("alice", "user_basic")
-    for path in ("/memory", "/memory", "/admin/config"):
-        _ask(running, path, token)
+def test_prometheus_the_ledger_and_the_generator_count_the_same(watched: Watched) -> None:
+    """What Prometheus has is, type by type and status by status, what the ledger holds and the generator saw."""
+    statuses = {row["code"]: n for row, n in watched.prometheus.query("sum by (code) (authz_requests_total) > 0")}
+    counted = {row["type"]: n for row, n in watched.prometheus.query("authz_audit_events_total > 0")}
+    decided = {
+        row["decision"]: n for row, n in watched.prometheus.query("sum by (decision) (authz_decisions_total) > 0")
+    }
+    events = get_audit_events(limit=REQUESTS + 100, path=watched.sidecar.state)
+    mine = [event for event in events if event["stream"] == "worker-0"] if "stream" in events[0] else events
+    types = Counter(event["type"] for event in mine)
 
-    def query(expression: str) -> list[Any]:
-        with urlopen(f"{prometheus}/api/v1/query?query={quote(expression)}", timeout=10) as response:
-            rows = json.load(response)["data"]["result"]
-        return [(row["metric"], float(row["value"][1])) for row in rows]
-
-    allowed = 'authz_scope_requests_total{route="/memory",method="GET",scope="memory:read",decision="allow"} == 2'
-    wait_for("the scrape after the requests", lambda: query(allowed))
-
-    assert [value for _, value in query('sum(authz_decisions_total{reason="scope_missing"})')] == [1.0]
-    assert [value for _, value in query('authz_audit_events_total{type="auth.scope_granted"}')] == [2.0]
-    assert [value for _, value in query('scrape_series_added{job="authz"} < 20000')] != []
+    assert watched.driven.wrong == ()
+    assert statuses == {str(s): n + (s == 200) for s, n in watched.driven.statuses.items()}
+    assert {name: n for name, n in counted.items() if name in types} == {
+        name: n for name, n in types.items() if name in counted
+    }
+    assert decided == Counter(event["decision"] for event in mine if event["type"].startswith(("auth.", "security.")))
+    assert watched.prometheus.query("sum(authz_audit_decisions_total)")[0][1] == sum(decided.values())
 
 
-def _ask(running: Sidecar, path: str, token: str) -> None:
-    request = Request(f"{running.decision}/check/envoy{path}", headers={"Authorization": f"Bearer {token}"})
-    try:
-        urlopen(request, timeout=10).close()
-    except HTTPError as denied:
-        denied.close()
+def test_the_objectives_are_judged_by_prometheus_as_by_the_sidecar(watched: Watched) -> None:
+    """Both sources lead to the same verdicts."""
+    there = slos.judge_all(slos.open_source([watched.prometheus.url], window="1h"))
+    here = slos.judge_all(slos.open_source([watched.sidecar.admin]))
+    assert {v.objective: v.state for v in there.verdicts} == {v.objective: v.state for v in here.verdicts}
+
+
+def test_exemplars_are_stored_and_lead_to_the_record(watched: Watched) -> None:
+    """The sampled trace's exemplar is in Prometheus, and names a decision that is in the ledger with that trace."""
+    found = watched.prometheus.get(
+        "query_exemplars", query="authz_request_duration_seconds_bucket", start="0", end="9999999999"
+    )
+    labels = [exemplar["labels"] for series in found for exemplar in series["exemplars"]]
+    (decision,) = {each["decision_id"] for each in labels if each.get("trace_id") == TRACE}
+    (event,) = [e for e in get_audit_events(limit=50, path=watched.sidecar.state) if e["id"] == decision]
+    assert event["trace_id"] == TRACE
+    assert len({each["decision_id"] for each in labels}) > 1  # denials have one too
+
+
+def targets(file: Path) -> list[tuple[str, str, bool]]:
+    """Panel, expression and whether exemplars are shown, of a dashboard and its annotations."""
+    board = json.loads(file.read_text())
+    panels = [panel for each in board["panels"] for panel in (each, *each.get("panels", ()))]
+    found = [
+        (panel["title"], target["expr"], target.get("exemplar", False))
+        for panel in panels
+        for target in panel.get("targets", ())
+    ]
+    return [*found, *(("annotation", each["expr"], False) for each in board["annotations"]["list"])]
+
+
+def substituted(expression: str) -> str:
+    """The expression as Grafana would send it, everything chosen."""
+    values = {"__rate_interval": "30s", "__interval": "5s", "__range": "5m"}
+    text = re.sub(r"\$(__\w+)", lambda m: values[m[1]], expression)
+    text = re.sub(r"\$(job|instance|route|scope)\b", ".*", text)
+    assert "$" not in text, text
+    return text
+
+
+@pytest.mark.parametrize("file", DASHBOARDS, ids=lambda file: file.stem)
+def test_every_panel_has_data(watched: Watched, file: Path) -> None:
+    """Every query of every panel parses and gives data; those that show exemplars have some."""
+    empty: list[str] = []
+    for title, expression, exemplars in targets(file):
+        asked = substituted(expression)
+        watched.prometheus.get("format_query", query=asked)
+        if not watched.prometheus.query(asked):
+            empty.append(f"{title}: {asked}")
+        if exemplars:
+            found = watched.prometheus.get("query_exemplars", query=asked, start="0", end="9999999999")
+            assert any(series["exemplars"] for series in found), title
+    assert empty == []
+
+
+def test_the_six_panels_are_there() -> None:
+    """The overview has the six of the mission, and both pages mark changes on every panel."""
+    board: dict[str, Any] = json.loads((ROOT / "deploy" / "grafana" / "overview.json").read_text())
+    rows = [panel["title"] for panel in board["panels"] if panel["type"] == "row"]
+    assert rows == [
+        "SLO status",
+        "Errors: 401, 403, 429 and 5xx",
+        "Scope usage",
+        "Audit integrity",
+        "Latency: P50, P95, P99",
+        "Security events",
+    ]
+    for file in DASHBOARDS:
+        (changes,) = json.loads(file.read_text())["annotations"]["list"]
+        assert all(word in changes["expr"] for word in ("policy", "revoked", "key_rotated", "config_changed"))
