@@ -215,7 +215,7 @@ class Pdp:
         )
         pdp = cls(settings, decisions, parts)
         await pdp.record("system.startup", _startup(settings, activation, privacy.key_id))
-        await activation.start(pdp.record, meter)
+        await activation.start(pdp.record, meter, lambda: audit.oldest_record_at(state))
         parts.following.start()
         if child is not None:
             child.start()

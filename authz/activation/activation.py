@@ -81,9 +81,9 @@ class Activation:
         self.policies = ActivePolicy(self._spoken)
         return self.policies
 
-    async def start(self, record: Record, meter: DecisionMeter) -> None:
+    async def start(self, record: Record, meter: DecisionMeter, oldest_record: Callable[[], float | None]) -> None:
         """Take up the journal, now that there is a ledger: what was begun with is kept, and recorded if it is new."""
-        self._record, self._meter = record, meter
+        self._record, self._meter, self._oldest_record = record, meter, oldest_record
         await self._engine.follow(self._followed)
         known = self.journal.find(self.journal.active)
         held = bool(self.journal.pinned) and self.begun.source is not None
@@ -172,12 +172,6 @@ class Activation:
             async with self._changing:
                 await self._write(msgspec.structs.replace(self.journal, confirmed_at=self._clock.now()))
 
-    async def prune(self, oldest_record: Callable[[], float | None]) -> None:
-        """Remove the kept bundles that no record can name any more. Raises OSError."""
-        async with self._changing:
-            oldest = await asyncio.to_thread(oldest_record)
-            self.journal = await asyncio.to_thread(self._store.prune, self.journal, oldest)
-
     async def close(self) -> None:
         """Let go of every policy."""
         self._end_shadow()
@@ -264,6 +258,7 @@ class Activation:
         policy = candidate.policy
         await in_turns(self._meter.binding(policy.catalogue, policy.revision, lambda: self._switch(candidate)))
         POLICY_ACTIVATIONS_TOTAL.inc()
+        await self._prune()
         _log.info("policy_activated", revision=policy.revision, by=by, sequence=candidate.examined.sequence)
 
     def _switch(self, candidate: Candidate) -> None:
@@ -339,6 +334,14 @@ class Activation:
             "previous": previous,
         }
         await self._record("policy.activated", {**body, "pinned": bool(pinned)})
+
+    async def _prune(self) -> None:
+        """Remove the kept bundles that no record can name any more."""
+        try:
+            oldest = await asyncio.to_thread(self._oldest_record)
+            self.journal = await asyncio.to_thread(self._store.prune, self.journal, oldest)
+        except OSError as error:
+            _log.warning("policy_not_pruned", error=type(error).__name__)
 
     async def _write(self, journal: Journal) -> None:
         await asyncio.to_thread(self._store.write_journal, journal)

@@ -18,8 +18,9 @@ from authz.core import (
     read_catalogue,
     read_decision,
 )
+from authz.engine.module import LOADING_SECONDS
 
-_EVALUATION_SECONDS = 1.0
+_EVALUATION_SECONDS = LOADING_SECONDS
 _ENOUGH_BREACHES = 10
 _T = TypeVar("_T")
 _Breach = tuple[str, str]

@@ -1,6 +1,6 @@
 """What is asked of a bundle before it may be put in force. Light to import: it has a process of its own (`child`)."""
 
-from authz.examination.cases import Case
+from authz.examination.cases import Case, read_cases
 from authz.examination.errors import CasesError, ProbeError
 from authz.examination.examination import Examined, examine
 from authz.examination.placing import placed, placed_anew
@@ -19,5 +19,6 @@ __all__ = [
     "examine",
     "placed",
     "placed_anew",
+    "read_cases",
     "trust_in",
 ]

@@ -17,8 +17,8 @@ _SHOWN: Final = 10
 class Case(Struct, frozen=True, forbid_unknown_fields=True):
     """One case: the question as the policy gets it, and the answer that is right.
 
-    A resource of type `route` may leave out `route` and `params`: they are found as for any request. `reason` and
-    `scopes` may be left out too.
+    A resource of type `route` may leave out `route` and `params`: they are found as for any request. What is left
+    out of the answer may be anything.
     """
 
     name: str
@@ -26,6 +26,8 @@ class Case(Struct, frozen=True, forbid_unknown_fields=True):
     allow: bool
     reason: str | None = None
     scopes: tuple[str, ...] | None = None
+    missing: tuple[str, ...] | None = None
+    granted_by: dict[str, tuple[str, ...]] | None = None
 
 
 class _Cases(Struct, frozen=True, forbid_unknown_fields=True):
@@ -35,8 +37,11 @@ class _Cases(Struct, frozen=True, forbid_unknown_fields=True):
 def cases_in(found: Bundle) -> tuple[Case, ...]:
     """The cases in a bundle, none if there are none. Raises BundleError: they cannot be read."""
     document = found.members.get(CASES)
-    if document is None:
-        return ()
+    return () if document is None else read_cases(document)
+
+
+def read_cases(document: bytes) -> tuple[Case, ...]:
+    """The cases in a JSON document, `{"cases": [...]}`. Raises BundleError."""
     try:
         return msgspec.json.decode(document, type=_Cases).cases
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -57,6 +62,8 @@ async def _wrong(policy: Policy, case: Case) -> str | None:
     wanted = f"{'allow' if case.allow else 'deny'}{f' ({case.reason})' if case.reason else ''}"
     if decision.allow != case.allow or (case.reason is not None and decision.reason != case.reason):
         return f"case {case.name!r}: {got}, not {wanted}"
-    if case.scopes is not None and sorted(decision.scopes) != sorted(case.scopes):
-        return f"case {case.name!r}: needs {list(decision.scopes)}, not {list(case.scopes)}"
+    for name in ("scopes", "missing", "granted_by"):
+        stated, found = getattr(case, name), getattr(decision, name)
+        if stated is not None and stated != found:
+            return f"case {case.name!r}: {name} {msgspec.to_builtins(found)}, not {msgspec.to_builtins(stated)}"
     return None

@@ -11,8 +11,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from authz.bundle import DATA, MANIFEST, MODULE, BuiltWith, Limits, Manifest, find_opa, pack, unpack, write
+from authz.bundle import CASES, DATA, MANIFEST, MODULE, BuiltWith, Limits, Manifest, find_opa, pack, unpack, write
 from authz.engine import probe
+from authz.policy.case_files import case_document
 from authz.policy.errors import BuildError, Problem
 from authz.policy.marks import Marks
 from authz.policy.program import Workbench
@@ -56,7 +57,8 @@ def build(src: Path, out: Path, opa: Path | None = None) -> BuildReport:
     """
     program = find_opa(opa)
     sources = read_sources(src)
-    revision = revision_of(sources)
+    cases = case_document(src)
+    revision = revision_of(sources if cases is None else {**sources, CASES: cases})
     marks = Marks(sources)
     with tempfile.TemporaryDirectory(prefix="authz-policy-") as room:
         bench = Workbench(program, Path(room))
@@ -72,6 +74,8 @@ def build(src: Path, out: Path, opa: Path | None = None) -> BuildReport:
         MODULE: wasm,
         MANIFEST: _manifest(members[MANIFEST], roots(sources, data), BuiltWith(entrypoints, program.version)),
     }
+    if cases is not None:
+        members[CASES] = cases
     catalogue, breaches = probe(wasm, members[DATA])
     if breaches or catalogue is None:
         raise BuildError(Problem(*_rule_place(sources, rule), f"data.authz.{rule} {text}") for rule, text in breaches)

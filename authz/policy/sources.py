@@ -16,7 +16,7 @@ _DATA_SUFFIXES = {".yaml", ".yml", ".json"}
 
 
 def read_sources(root: Path) -> dict[str, bytes]:
-    """The Rego and data files under `root` by their name relative to it, in order. Tests and schemas do not count.
+    """The Rego and data files under `root` by their name relative to it, in order; no tests, schemas, cases.
 
     Raises BuildError: nothing there, a file that cannot be read, or a data file that OPA would silently pass over.
     """
@@ -29,7 +29,7 @@ def read_sources(root: Path) -> dict[str, bytes]:
                 sources[name] = path.read_bytes()
             except OSError as error:
                 problems.append(Problem(name, 1, f"cannot be read: {error.strerror}"))
-        elif path.suffix in _DATA_SUFFIXES and not name.startswith("schemas/"):
+        elif path.suffix in _DATA_SUFFIXES and not name.startswith(("schemas/", "cases/")):
             problems.append(Problem(name, 1, "OPA does not load this data file (name it data.yaml)"))
     if not any(name.endswith(".rego") for name in sources):
         problems.append(Problem(".", 1, "no Rego file here (give the directory that holds the policy)"))

@@ -2,10 +2,13 @@
 
     python -m tests.bench.load HOST PORT CONNECTIONS SECONDS < REQUEST
 
-The raw request is read from standard input and sent again and again. Prints JSON: requests, statuses, latencies.
+The raw request is read from standard input and sent again and again, until SIGTERM at the latest. Prints JSON:
+requests, statuses, latencies.
 """
 
 import asyncio
+import contextlib
+import signal
 import sys
 import time
 from collections import Counter
@@ -82,7 +85,13 @@ async def _run(host: str, port: int, connections: int, seconds: float, request: 
     transports = [
         (await loop.create_connection(lambda: _Connection(request, results), host, port))[0] for _ in range(connections)
     ]
-    await asyncio.sleep(seconds)
+    stop = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    began = time.perf_counter()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    seconds = time.perf_counter() - began
     results.done = True
     for transport in transports:
         transport.close()
