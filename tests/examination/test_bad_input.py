@@ -23,7 +23,7 @@ def made(opa: Path, directory: Path, rego: str, cases: bytes | None = None) -> b
     (source / "authz.rego").write_text(rego)
     built = directory / "built.tar.gz"
     entrypoints = ["-e", "authz/decision", "-e", "authz/catalogue"]
-    command = [opa, "build", "-t", "wasm", "-b", *entrypoints, ".", "-o", built]
+    command: list[str | Path] = [opa, "build", "-t", "wasm", "-b", *entrypoints, ".", "-o", built]
     subprocess.run(command, check=True, capture_output=True, cwd=source)
     with tarfile.open(built) as archive:
         module = archive.extractfile("/policy.wasm")
