@@ -199,6 +199,20 @@ async def test_nothing_raw_of_a_person_is_written_down(running: Running) -> None
     )
 
 
+async def test_salts_hold_for_what_is_reported_too(start: Start) -> None:
+    """Where each subject has a salt, an event has the pseudonym that the subject's decisions have."""
+    running = await start(**{"audit.privacy": "salts"})
+    await running.check("GET", "/memory", token=running.token("alice", "user_basic"))
+
+    answer = await report(running, login(resource={"type": "photo", "id": "p"}))
+
+    [decision] = await running.events(type="auth.scope_granted")
+    [event] = await running.events(type="auth.login")
+    assert answer.body["recorded"] == 1
+    assert event["subject"] == decision["subject"]
+    assert event["resource"]["id"].startswith("h1:")
+
+
 async def test_outcomes_feed_metrics_of_their_own(running: Running) -> None:
     """A reported request is counted once under the policy's route, or `other`, and never as a request to us."""
     requests, durations = "authz_reported_requests_total", "authz_reported_request_duration_seconds"
