@@ -34,7 +34,7 @@ class Watched(NamedTuple):
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    """Mixed traffic with a sampled trace at the end, scraped before, during and after."""
+    """Mixed traffic, a sampled trace and a change of configuration, scraped before, during and after."""
     place = tmp_path_factory.mktemp("watched")
     with sidecar(place / "state") as running, prometheus(place / "prometheus", running.admin) as server:
         wait_for("the first scrape", lambda: server.query("authz_build_info"))
@@ -42,6 +42,10 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         driven = slos.drive(running.decision, tokens, REQUESTS)
         fields = {"Authorization": f"Bearer {tokens['user_basic']}", "traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"}
         urlopen(Request(f"{running.decision}/check/envoy/memory", headers=fields), timeout=20).close()
+        level = Request(f"{running.admin}/v1/log/level", data=b'{"level": "info"}', method="POST")
+        level.add_header("Authorization", f"Bearer {tokens['admin']}")
+        level.add_header("Content-Type", "application/json")
+        urlopen(level, timeout=20).close()
         wait_for("a scrape after the traffic", lambda: server.query(f"sum(authz_requests_total) == {REQUESTS + 1}"))
         wait_for("two evaluations of the rules", lambda: server.query("slo:period_error_budget_remaining:ratio"))
         yield Watched(running, driven, server)
@@ -63,7 +67,8 @@ def test_prometheus_the_ledger_and_the_generator_count_the_same(watched: Watched
     assert {name: n for name, n in counted.items() if name in types} == {
         name: n for name, n in types.items() if name in counted
     }
-    assert decided == Counter(event["decision"] for event in mine if event["type"].startswith(("auth.", "security.")))
+    decisions = ("auth.", "security.", "admin.access")
+    assert decided == Counter(event["decision"] for event in mine if event["type"].startswith(decisions))
     assert watched.prometheus.query("sum(authz_audit_decisions_total)")[0][1] == sum(decided.values())
 
 
