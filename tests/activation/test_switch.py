@@ -72,7 +72,7 @@ def _calm_collector() -> Iterator[None]:
 @pytest.mark.timeout(400)
 @pytest.mark.usefixtures("_calm_collector")
 async def test_a_switch_under_load_fails_no_request_and_mixes_no_revision(start: Start, tmp_path: Path) -> None:
-    """64 connections, thousands of roles: all answers are 200, each record is of one revision, the loop hardly pauses."""
+    """64 connections, thousands of roles: all answers are 200, each record of one revision, and hardly a pause."""
     release = make_signer(tmp_path, "release")
     source = tmp_path / "bundle.tar.gz"
     source.write_bytes(signed(with_roles(members_of("r1"), ROLES), release, 1))
