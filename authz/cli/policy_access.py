@@ -11,9 +11,11 @@ import msgspec
 
 from authz.bundle import OpaMissingError
 from authz.core import AuthzError
-from authz.policy import BuildError
-from authz.policy.access import (
+from authz.policy import (
+    BuildError,
+    Change,
     Narrowed,
+    Opened,
     as_csv,
     as_text,
     cells,
@@ -21,10 +23,10 @@ from authz.policy.access import (
     difference_page,
     matrix_of,
     matrix_page,
+    opened,
     read_approved,
     unapproved,
 )
-from authz.policy.opened import Opened, opened
 
 _FORMATS = click.Choice(["text", "json", "csv", "html"])
 
@@ -97,7 +99,7 @@ def diff(
         sys.exit(1)
 
 
-def _row(change: Any) -> dict[str, Any]:
+def _row(change: Change) -> dict[str, Any]:
     return {**msgspec.to_builtins(change), "key": change.key, "text": str(change)}
 
 

@@ -1,7 +1,51 @@
-"""The security team's tools. So far: build a policy into a bundle."""
+"""The security team's tools: build a policy into a bundle, see who may do what under it, compare two."""
 
+from authz.policy.access import (
+    Cell,
+    Change,
+    Compared,
+    Difference,
+    Matrix,
+    Narrowed,
+    TooManyConditionsError,
+    as_csv,
+    as_text,
+    cells,
+    difference_of,
+    difference_page,
+    matrix_of,
+    matrix_page,
+    read_approved,
+    unapproved,
+)
 from authz.policy.build import BuildReport, build
 from authz.policy.builtins import NATIVE
 from authz.policy.errors import BuildError, Problem
+from authz.policy.opened import NotAPolicyError, Opened, opened
 
-__all__ = ["NATIVE", "BuildError", "BuildReport", "Problem", "build"]
+__all__ = [
+    "NATIVE",
+    "BuildError",
+    "BuildReport",
+    "Cell",
+    "Change",
+    "Compared",
+    "Difference",
+    "Matrix",
+    "Narrowed",
+    "NotAPolicyError",
+    "Opened",
+    "Problem",
+    "TooManyConditionsError",
+    "as_csv",
+    "as_text",
+    "build",
+    "cells",
+    "difference_of",
+    "difference_page",
+    "matrix_of",
+    "matrix_page",
+    "opened",
+    "read_approved",
+    "unapproved",
+]
