@@ -13,8 +13,8 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from authz.audit.filters import PARAM, Filter, Test
-from authz.audit.index.row import VALUE_FIELDS, Row, param_text, shape_key, value_key
+from authz.audit.filters import PARAM, Filter, Test, read_filter
+from authz.audit.index.row import VALUE_BYTES, VALUE_FIELDS, Row, param_text, shape_key, value_key
 from authz.audit.index.shapes import PassingShapes
 
 COUNTED: Final = 1024
@@ -23,7 +23,11 @@ COUNTED: Final = 1024
 MERGED: Final = 128
 """Shapes that are merged, one statement each; with more of them in a chunk all its rows are looked through."""
 
+FIRST_LOOK: Final = 4
+"""Chunks that are asked first whether they have a value; then four times as many, and so on."""
+
 _COLUMNS: Final = ", ".join(f"e.{name}" for name in Row._fields)
+_BY_SHAPE: Final = "events e INDEXED BY by_shape WHERE e.shape = ?"
 _ALL: Final = "events e NOT INDEXED WHERE e.chunk = ?"
 
 _passing: Final = PassingShapes()
@@ -43,7 +47,8 @@ class Bounds(NamedTuple):
 class _Lead(NamedTuple):
     """A condition, in one chunk. `keys`: what the rows that meet it have, one of them each, in the index of `source`.
 
-    `tested`: the same condition, tested on a row that another one gave, with what to bind.
+    `tested`: the same condition, tested on a row that another one gave, with what to bind. `pos`: what a source is in
+    the order of.
     """
 
     source: str
@@ -51,6 +56,14 @@ class _Lead(NamedTuple):
     tested: str
     bound: list[Any]
     pos: str = "e.pos"
+
+
+class _Chunk(NamedTuple):
+    """A chunk to look into: where its positions are within the bounds, and which of the wanted shapes it has."""
+
+    number: int
+    bounds: Bounds
+    shapes: int | None
 
 
 class _Condition(NamedTuple):
@@ -69,22 +82,28 @@ class _Condition(NamedTuple):
         source = f"events e INDEXED BY by_{self.name} WHERE e.{self.name} = ?"
         return _Lead(source, keys, f"+e.{self.name} IN ({marks})", keys)
 
+    def there(self, database: sqlite3.Connection, chunks: Sequence[_Chunk]) -> list[_Chunk]:
+        """Those of the chunks that have the value at all, with one look into the index for each."""
+        keys = [value_key(chunk.number, text) for chunk in chunks for text in self.texts]
+        table = "params t WHERE t.value" if self.name == PARAM else f"events t WHERE t.{self.name}"
+        query = f"SELECT j.value FROM json_each(?) j WHERE EXISTS (SELECT 1 FROM {table} = j.value)"  # noqa: S608
+        found = {key >> 8 * VALUE_BYTES for (key,) in database.execute(query, (_as_json(keys),))}
+        return [chunk for chunk in chunks if chunk.number in found]
+
 
 def rows(database: sqlite3.Connection, wanted: Filter, bounds: Bounds) -> Iterator[tuple[Any, ...]]:
     """The rows whose values match, newest first: a superset of the events that do. Raises sqlite3.Error."""
     conditions = [_condition(test) for test in wanted.tests if _is_of_values(test)]
     shaped = [test for test in wanted.tests if not _is_of_values(test)]
     shapes = _passing.of(database, shaped) if shaped else None
-    streams = database.execute("SELECT DISTINCT stream FROM chunks").fetchall()
+    streams = database.execute("SELECT number FROM streams").fetchall()
     found = (_of_stream(database, stream, conditions, shapes, bounds) for (stream,) in streams)
     return heapq.merge(*found, key=itemgetter(0), reverse=True)
 
 
 def rows_by_id(database: sqlite3.Connection, event_id: str) -> Iterator[tuple[Any, ...]]:
     """The rows of events that may have this id, newest first. Raises sqlite3.Error."""
-    wanted = [_Condition("id", (event_id,))]
-    for chunk, first, last in database.execute("SELECT number, first, last FROM chunks ORDER BY last DESC").fetchall():
-        yield from _of_chunk(database, chunk, wanted, None, Bounds(first, last + 1))
+    return rows(database, read_filter({"id": event_id}), Bounds())
 
 
 def _of_stream(
@@ -94,33 +113,50 @@ def _of_stream(
         "SELECT number, first, last, shapes FROM chunks WHERE stream = ? AND last >= ? AND first < ?"
         " ORDER BY number DESC"
     )
-    for chunk, first, last, present in database.execute(query, (stream, *bounds)).fetchall():
+    found: list[_Chunk] = []
+    for number, first, last, present in database.execute(query, (stream, *bounds)).fetchall():
         there = None if shapes is None else shapes & int.from_bytes(present, "little")
         if there != 0:
-            yield from _of_chunk(database, chunk, conditions, there, bounds.within(first, last))
+            found.append(_Chunk(number, bounds.within(first, last), there))
+    at, size = 0, FIRST_LOOK
+    while at < len(found):
+        block = found[at : at + size]
+        for condition in conditions:
+            block = condition.there(database, block) if block else block
+        for chunk in block:
+            yield from _of_chunk(database, chunk, conditions)
+        at, size = at + size, 4 * size
 
 
 def _of_chunk(
-    database: sqlite3.Connection, chunk: int, conditions: Sequence[_Condition], shapes: int | None, bounds: Bounds
+    database: sqlite3.Connection, chunk: _Chunk, conditions: Sequence[_Condition]
 ) -> Iterator[tuple[Any, ...]]:
-    leads = [condition.lead(chunk) for condition in conditions]
-    if shapes is not None:
-        leads.append(_of_shapes(chunk, shapes))
-    counts = []
-    for lead in leads:
-        counts.append(_count(database, lead, bounds))
-        if counts[-1] == 0:
-            return iter(())
-    everything = _Lead(_ALL, [chunk], "1", [])
-    first = min(zip(counts, leads, strict=True), key=itemgetter(0), default=(0, everything))[1]
-    if len(first.keys) > MERGED:
-        first = everything
+    leads = [condition.lead(chunk.number) for condition in conditions]
+    if chunk.shapes is not None:
+        leads.append(_of_shapes(chunk.number, chunk.shapes))
+    first = _first(database, leads, chunk.bounds)
+    if first is None or len(first.keys) > MERGED:
+        first = _Lead(_ALL, [chunk.number], "1", [])
     tests = [lead for lead in leads if lead is not first]
     conditions_text = " AND ".join([f"{first.pos} >= ? AND {first.pos} < ?", *(lead.tested for lead in tests)])
     statement = f"SELECT {_COLUMNS} FROM {first.source} AND {conditions_text} ORDER BY {first.pos} DESC"  # noqa: S608
-    bound = [*bounds, *(value for lead in tests for value in lead.bound)]
+    bound = [*chunk.bounds, *(value for lead in tests for value in lead.bound)]
     found = [database.execute(statement, [key, *bound]) for key in first.keys]
     return found[0] if len(found) == 1 else heapq.merge(*found, key=itemgetter(0), reverse=True)
+
+
+def _first(database: sqlite3.Connection, leads: Sequence[_Lead], bounds: Bounds) -> _Lead | None:
+    """The one that the fewest rows meet. That of shapes, the last one, is counted only where the others have many."""
+    if len(leads) < 2:
+        return leads[0] if leads else None
+    best, fewest = leads[0], COUNTED + 1
+    for lead in leads:
+        if fewest < COUNTED and lead.source == _BY_SHAPE:
+            break
+        count = _count(database, lead, bounds)
+        if count < fewest:
+            best, fewest = lead, count
+    return best
 
 
 def _count(database: sqlite3.Connection, lead: _Lead, bounds: Bounds) -> int:
@@ -151,9 +187,11 @@ def _condition(test: Test) -> _Condition:
 
 def _of_shapes(chunk: int, shapes: int) -> _Lead:
     keys = [shape_key(chunk, number) for number in _members(shapes)]
-    source = "events e INDEXED BY by_shape WHERE e.shape = ?"
-    tested = "+e.shape IN (SELECT value FROM json_each(?))"
-    return _Lead(source, keys, tested, [msgspec.json.encode(keys).decode()])
+    return _Lead(_BY_SHAPE, keys, "+e.shape IN (SELECT value FROM json_each(?))", [_as_json(keys)])
+
+
+def _as_json(keys: Sequence[int]) -> str:
+    return msgspec.json.encode(keys).decode()
 
 
 def _members(shapes: int) -> Iterator[int]:

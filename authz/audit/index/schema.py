@@ -73,7 +73,7 @@ def open_to_read(path: Path) -> sqlite3.Connection:
     where = f"{path.absolute().as_uri()}?mode=ro"
     database = sqlite3.connect(where, uri=True, isolation_level=None, timeout=1.0, check_same_thread=False)
     try:
-        database.executescript("PRAGMA query_only = 1; PRAGMA mmap_size = 1073741824; PRAGMA cache_size = -16384;")
+        database.execute("PRAGMA mmap_size = 1073741824")
         made = _is_made(database)
     except BaseException:
         database.close()
