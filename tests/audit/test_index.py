@@ -248,10 +248,14 @@ def test_many_shapes_are_bounded_and_still_found(tmp_path: Path, monkeypatch: py
     assert numbers(ask(tmp_path, role="role9")) == [777]
 
 
-def test_another_ledger_or_an_older_state_is_not_answered_from_this_index(state: Path) -> None:
-    """It is unusable until it was built again, and the segments are read."""
-    [newest, *_] = sorted((state / "audit" / STREAM).glob("*.jsonl"), reverse=True)
+@pytest.mark.parametrize("written_on", [False, True])
+def test_another_ledger_or_an_older_state_is_not_answered_from_this_index(state: Path, written_on: bool) -> None:
+    """Put back, and perhaps written on since: the segments are read until the index was built again."""
+    newest = max((state / "audit" / STREAM).glob("*.jsonl"))
     newest.unlink()
+    if written_on:
+        asyncio.run(record(state, [decision(500 + number) for number in range(9)], clock=StoppedClock(1_800_000_300.0)))
+        assert newest.exists()
     expected = ask(state, from_segments=True)
     page = ask(state)
     assert (page.events, page.index.state) == (expected.events, "unusable")
