@@ -309,7 +309,7 @@ class LimitSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     ] = 1000
     batch_items: Annotated[int, Meta(ge=1, le=10_000, description="Most evaluations in one AuthZEN request.")] = 500
     budgets: Annotated[
-        int, Meta(ge=1_000, le=20_000_000, description="Rate limit budgets kept at most, about 180 bytes each.")
+        int, Meta(ge=1_000, le=20_000_000, description="Rate limit budgets kept at most, about 130 bytes each.")
     ] = 250_000
     retry_seconds: Annotated[
         float, Meta(ge=0, le=60, description="A gateway's retry within so many seconds counts once; see `callers`.")

@@ -4,8 +4,8 @@ from authz.config import IssuerSettings
 from authz.identity.devkeys import DEV_AUDIENCE, DEV_CLAIMS, DEV_ISSUER, dev_issuer, mint_token
 from authz.identity.jwks import KeyStatus
 from authz.identity.pseudonym import Pseudonymiser, create_once, load_key, load_or_create_key
-from authz.identity.revocation_store import Revocation, RevocationStore, RevocationsUnavailableError
-from authz.identity.revocations import FOREVER, Marks, RevocationKind, Revocations, Revoke
+from authz.identity.revocation_store import FOREVER, Revocation, RevocationStore, RevocationsUnavailableError
+from authz.identity.revocations import Marks, RevocationKind, Revocations, Revoke
 from authz.identity.settings import ALGORITHMS, check_issuers
 from authz.identity.verifier import Verifier
 

@@ -14,6 +14,8 @@ from typing import Final, NamedTuple
 
 from authz.core import AuthzError, ConfigurationError
 
+FOREVER: Final = 2**62
+"""Whenever it was issued."""
 _KEY_BYTES: Final = 32
 _LEEWAY_SECONDS: Final = 300
 """The longest that an issuer's `leeway_seconds` lets a token live beyond its end."""
@@ -30,7 +32,7 @@ CREATE TABLE IF NOT EXISTS revocation (
     by TEXT NOT NULL,
     reason TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS revocation_digest ON revocation (digest);
+CREATE INDEX IF NOT EXISTS revocation_digest ON revocation (digest, before);
 """
 
 
@@ -87,7 +89,13 @@ class RevocationStore:
         with self._transaction():
             self._connection.execute("DELETE FROM revocation WHERE expires_at <= ?", (now - _LEEWAY_SECONDS,))
             rows = self._connection.execute("SELECT digest, max(before) FROM revocation GROUP BY digest")
-            return dict(rows.fetchall())
+            # One integer for all that hold for ever: a million of them would take as much again.
+            return {digest: FOREVER if before == FOREVER else before for digest, before in rows}
+
+    def kinds(self) -> list[tuple[str, str]]:
+        """Kind and issuer of all that are held."""
+        with self._transaction():
+            return self._connection.execute("SELECT DISTINCT kind, issuer FROM revocation").fetchall()
 
     def add(self, revocation: Revocation) -> None:
         """Durable when it returns."""

@@ -1,16 +1,14 @@
 """Which tokens no longer count although they verify."""
 
 import asyncio
-import hmac
+from hashlib import blake2b
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 from authz.core import BadRequestError, Clock
-from authz.identity.revocation_store import Revocation, RevocationStore
+from authz.identity.revocation_store import FOREVER, Revocation, RevocationStore
 
 RevocationKind = Literal["subject", "jti", "session", "issued_before"]
-FOREVER: Final = 2**62
-"""Whenever it was issued."""
 MOST: Final = 5_000_000
 
 
@@ -48,6 +46,7 @@ class Revocations:
         self._clock = clock
         self._key = store.key
         self._held = store.held(int(clock.now()))
+        self._kinds = set(store.kinds())
         self._changing = asyncio.Lock()
 
     @classmethod
@@ -69,6 +68,7 @@ class Revocations:
             for kind, value in named
             if value is not None
             for issuer in {"", marks.issuer}
+            if (kind, issuer) in self._kinds
         )
 
     async def revoke(self, what: Revoke, revocation_id: str, pseudonym: str | None, by: str, reason: str) -> Revocation:
@@ -92,6 +92,7 @@ class Revocations:
                 reason=reason,
             )
             await asyncio.to_thread(self._store.add, made)
+            self._kinds.add((made.kind, made.issuer))
             self._held[made.digest] = max(made.before, self._held.get(made.digest, -1))
             self.generation += 1
             return made
@@ -123,4 +124,4 @@ class Revocations:
 
     def _digest(self, kind: str, issuer: str, value: str) -> bytes:
         text = f"{kind}\0{len(issuer)}\0{issuer}\0{value}"
-        return hmac.digest(self._key, text.encode(errors="surrogatepass"), "sha256")[:16]
+        return blake2b(text.encode(errors="surrogatepass"), digest_size=16, key=self._key).digest()

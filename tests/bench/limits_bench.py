@@ -14,8 +14,8 @@ from authz.limits import Budgets, LocalLimiter, Retries
 from authz.limits.budgets import spending
 
 KEYS = int(os.environ.get("AUTHZ_BENCH_KEYS", "1000000"))
-HITS = 20_000
-ROUNDS = 40
+HITS = 2_000
+ROUNDS = 400
 LIMIT = Limit("ai:chat", 60, 60, 10)
 SECOND = 1_000_000_000
 
