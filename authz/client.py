@@ -49,6 +49,11 @@ class AdminRefusedError(AuthzError):
 
     code = "admin_refused"
 
+    def __init__(self, message: str, status: int | None = None) -> None:
+        """`status`: the HTTP status, None where there was no answer."""
+        super().__init__(message)
+        self.status = status
+
 
 class _Body(Struct):
     decision: bool
@@ -197,9 +202,24 @@ async def admin_delete(url: str, path: str, token: str | None = None) -> dict[st
     return await _admin("DELETE", url, path, None, token, 30.0)
 
 
+async def admin_download(url: str, path: str, token: str | None = None, *, deadline_seconds: float = 30.0) -> bytes:
+    """Fetch something from a sidecar's admin listener as it is, as `admin_post`. Raises AdminRefusedError."""
+    return await _admin_bytes("GET", url, path, None, token, deadline_seconds)
+
+
 async def _admin(
     method: str, url: str, path: str, body: bytes | None, token: str | None, deadline_seconds: float
 ) -> dict[str, Any]:
+    said = await _admin_bytes(method, url, path, body, token, deadline_seconds)
+    try:
+        return msgspec.json.decode(said, type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise AdminRefusedError(f"{url}: the answer cannot be read: {error}") from None
+
+
+async def _admin_bytes(
+    method: str, url: str, path: str, body: bytes | None, token: str | None, deadline_seconds: float
+) -> bytes:
     socket = url.removeprefix("unix:") if url.startswith("unix:") else None
     connector = aiohttp.UnixConnector(socket) if socket else aiohttp.TCPConnector()
     headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
@@ -213,7 +233,8 @@ async def _admin(
         ):
             said = await answer.read()
             if answer.status != 200:
-                raise AdminRefusedError(f"{url}: HTTP {answer.status}: {said[:500].decode('utf-8', 'replace')}")
-            return msgspec.json.decode(said, type=dict[str, Any])
+                refused = f"{url}: HTTP {answer.status}: {said[:500].decode('utf-8', 'replace')}"
+                raise AdminRefusedError(refused, answer.status)
+            return said
     except (TimeoutError, aiohttp.ClientError, ValueError) as error:
         raise AdminRefusedError(f"{url}: {type(error).__name__} {error}".rstrip()) from None

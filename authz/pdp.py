@@ -12,7 +12,7 @@ import msgspec
 import structlog
 
 from authz import __version__, audit, bundle, identity, limits, log
-from authz.activation import Activation, Following
+from authz.activation import Activation, Following, kept_bundle
 from authz.anchoring import check_outward
 from authz.config import Settings
 from authz.core import (
@@ -33,6 +33,7 @@ from authz.core import (
     OverloadedError,
     Subject,
     TokenRefusal,
+    explained,
 )
 from authz.engine import ActivePolicy, Counts, EmbeddedEngine, Engine, start_engine
 from authz.gateways import OPA_DATA, PLUGINS
@@ -316,6 +317,10 @@ class Pdp:
         """`audit.find_event` in this node's ledger. Reads files: not on the loop."""
         return audit.find_event(event_id, self._parts.state)
 
+    def kept_bundle(self, revision: str) -> bundle.Bundle:
+        """See `activation.kept_bundle`. Reads files: not on the loop."""
+        return kept_bundle(self._parts.state, revision)
+
     def audit_log(self, stream: str, path: str) -> bytes:
         """`audit.served` of this node's ledger. Reads files: not on the loop."""
         return audit.served(self._parts.state / "audit", stream, path)
@@ -325,8 +330,10 @@ class Pdp:
         return audit.prove(self._parts.state, event)
 
 
-async def decide_offline(source: Path, subject: Entity, method: str, resource: Entity) -> Decision:
-    """What the policy in a bundle says of a subject on one's word. Nothing is recorded: nobody acts on it.
+async def decide_offline(
+    source: Path, subject: Entity, method: str, resource: Entity
+) -> tuple[Decision, tuple[str, ...]]:
+    """What the policy in a bundle says of a subject on one's word, and why. Nothing is recorded: nobody acts on it.
 
     Raises an AuthzError when the bundle cannot be used.
     """
@@ -349,7 +356,8 @@ async def decide_offline(source: Path, subject: Entity, method: str, resource: E
         action=Action(method),
         resource=resource,
     )
-    return await decisions.decide(asked)
+    decision = await decisions.decide(asked)
+    return decision, await explained(decisions, asked, decision)
 
 
 class _Offline:

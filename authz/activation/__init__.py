@@ -3,6 +3,7 @@
 from authz.activation.activation import Activation, Record
 from authz.activation.errors import NotKeptError, SourceError
 from authz.activation.following import Following
+from authz.activation.kept import kept_bundle
 from authz.activation.status import PolicyStatus, Rejected, Shadowing
 
 __all__ = [
@@ -14,4 +15,5 @@ __all__ = [
     "Rejected",
     "Shadowing",
     "SourceError",
+    "kept_bundle",
 ]

@@ -1,3 +1,3 @@
 """The digest of the shipped bundle. Written by `python tools/build_bundle.py`, not by hand."""
 
-SHA256 = "ec8d40fbd971cad80c8b883d5dba28ce9e1df14b10ea3ba66250136f471af838"
+SHA256 = "87db3483e4fbfb2bbd48499f477e7fe25c19f35ddcfa33469847b9cb93e3a07c"

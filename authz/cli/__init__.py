@@ -22,6 +22,7 @@ from authz.cli.audit_verify import verify_command
 from authz.cli.audit_witness import witness
 from authz.cli.check import check
 from authz.cli.config import config
+from authz.cli.explain import explain
 from authz.cli.keys import keys
 from authz.cli.keys_privacy import pseudonyms, team
 from authz.cli.policy import policy
@@ -44,7 +45,7 @@ def program() -> None:
     """An authorization decision point for API gateways."""
 
 
-for command in (serve, check, report, token, revoke, audit, policy, keys, slo, config):
+for command in (serve, check, explain, report, token, revoke, audit, policy, keys, slo, config):
     program.add_command(command)
 for command in (
     events_command,

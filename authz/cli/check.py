@@ -53,7 +53,7 @@ def check(
         if bundle is None:
             answer = asyncio.run(_ask(url or "", subject, method, resource, token, explain=explain))
         else:
-            answer = _answer(asyncio.run(decide_offline(bundle, subject, method, resource)))
+            answer = _answer(*asyncio.run(decide_offline(bundle, subject, method, resource)))
     except CouldNotDecideError as error:
         click.echo(f"could not decide: {error}", err=True)
         sys.exit(3)
@@ -66,10 +66,10 @@ async def _ask(url: str, subject: Entity, method: str, resource: Entity, token: 
         return await client.evaluate(subject, method, resource, token=token, explain=explain)
 
 
-def _answer(decision: Decision) -> Answer:
+def _answer(decision: Decision, why: tuple[str, ...]) -> Answer:
     if decision.kind is Kind.UNDECIDED:
         raise CouldNotDecideError(decision.reason)
-    return Answer(decision.allow, explanation(decision))
+    return Answer(decision.allow, explanation(decision, why))
 
 
 def _show(answer: Answer, *, explain: bool, as_json: bool) -> None:
@@ -77,6 +77,10 @@ def _show(answer: Answer, *, explain: bool, as_json: bool) -> None:
         click.echo(msgspec.json.encode(answer))
         return
     click.echo("allow" if answer.allow else "deny")
-    if explain:
-        for name, value in answer.context.items():
+    if not explain:
+        return
+    for sentence in answer.context.get("why", ()):
+        click.echo(sentence)
+    for name, value in answer.context.items():
+        if name != "why":
             click.echo(f"  {name}: {msgspec.json.encode(value).decode() if not isinstance(value, str) else value}")

@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from authz.bundle import OpaMissingError
+from authz.client import AdminRefusedError
 from authz.core import AuthzError
 from authz.policy import (
     BuildError,
@@ -28,6 +29,9 @@ from authz.policy import (
     unapproved,
 )
 
+_TOKEN = click.option(
+    "--token-file", type=click.Path(dir_okay=False, path_type=Path), help="Bearer token for an admin listener."
+)
 _FORMATS = click.Choice(["text", "json", "csv", "html"])
 
 
@@ -39,6 +43,7 @@ _FORMATS = click.Choice(["text", "json", "csv", "html"])
 @click.option("--format", "form", type=_FORMATS, default="text", help="html: one page that needs nothing else.")
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write it to a file.")
+@_TOKEN
 def matrix(
     source: str,
     roles: tuple[str, ...],
@@ -47,9 +52,10 @@ def matrix(
     form: str,
     as_json: bool,
     output: Path | None,
+    token_file: Path | None,
 ) -> None:
-    """Who may do what under the policy SOURCE: a bundle, a directory, or git:REF[:DIRECTORY]."""
-    found = asyncio.run(matrix_of(_open(source)))
+    """Who may do what under the policy SOURCE: a bundle, a directory, git:REF[:DIRECTORY], or an admin listener."""
+    found = asyncio.run(matrix_of(_open(source, token_file)))
     part = Narrowed(frozenset(roles), frozenset(scopes), frozenset(routes))
     written: dict[str, Callable[[], str]] = {
         "text": lambda: as_text(found.asked, found.table, part),
@@ -71,6 +77,7 @@ def matrix(
 @click.option("--keys", is_flag=True, help="Print each change as a line for --approved.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write one page that needs nothing else.")
+@_TOKEN
 def diff(
     old: str,
     new: str,
@@ -79,10 +86,14 @@ def diff(
     keys: bool,
     as_json: bool,
     html: Path | None,
+    token_file: Path | None,
 ) -> None:
-    """Who gains and who loses what from OLD to NEW: each a bundle, a directory, or git:REF[:DIRECTORY]."""
+    """Who gains and who loses what from OLD to NEW.
+
+    Each is a bundle, a directory, git:REF[:DIRECTORY], or the URL of an admin listener, for what is in force there.
+    """
     accepted = read_approved(approved) if approved is not None else frozenset()
-    compared = asyncio.run(difference_of(_open(old), _open(new)))
+    compared = asyncio.run(difference_of(_open(old, token_file), _open(new, token_file)))
     difference = compared.difference
     if html is not None:
         _put(difference_page(compared, old, new), html)
@@ -103,13 +114,17 @@ def _row(change: Change) -> dict[str, Any]:
     return {**msgspec.to_builtins(change), "key": change.key, "text": str(change)}
 
 
-def _open(source: str) -> Opened:
+def _open(source: str, token_file: Path | None) -> Opened:
+    token = token_file.read_text(encoding="ascii").strip() if token_file is not None else None
     try:
-        return opened(source)
+        return opened(source, token=token)
     except BuildError as error:
         click.echo(str(error), err=True)
     except OpaMissingError as error:
         click.echo(str(error), err=True)
+        sys.exit(3)
+    except AdminRefusedError as error:
+        click.echo(f"could not find out: {error}", err=True)
         sys.exit(3)
     except AuthzError as error:
         raise click.UsageError(str(error)) from None

@@ -50,6 +50,7 @@ from authz.core.errors import (
 )
 from authz.core.evaluations import SEMANTICS, Evaluations, read_evaluations, write_evaluations
 from authz.core.events import EVENT_TYPES, DecisionBody, Encoded, Event, EventType
+from authz.core.explaining import explained, explained_record, recorded_input
 from authz.core.model import (
     ANONYMOUS,
     AccessRequest,
@@ -110,6 +111,7 @@ from authz.core.search import (
     search,
     write_found,
 )
+from authz.core.why import Outcome, why
 
 __all__ = [
     "ANONYMOUS",
@@ -172,6 +174,7 @@ __all__ = [
     "Limit",
     "Limiter",
     "Meter",
+    "Outcome",
     "Over",
     "OverloadedError",
     "Page",
@@ -205,6 +208,8 @@ __all__ = [
     "client_text",
     "coarse_address",
     "coarse_agent",
+    "explained",
+    "explained_record",
     "explanation",
     "identified_by_reported",
     "is_sound",
@@ -223,11 +228,13 @@ __all__ = [
     "read_explanation",
     "read_reported",
     "read_search",
+    "recorded_input",
     "reported_head",
     "search",
     "shortened",
     "split_path",
     "subject_document",
+    "why",
     "write_decision",
     "write_evaluations",
     "write_found",

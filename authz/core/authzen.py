@@ -111,18 +111,18 @@ ALLOWED = b'{"decision":true}'
 DENIED = b'{"decision":false}'
 
 
-def write_decision(decision: Decision, *, explain: bool = False) -> bytes:
+def write_decision(decision: Decision, *, explain: bool = False, why: tuple[str, ...] = ()) -> bytes:
     """The body of an Evaluation response: bare, or with the explanation a permitted caller asked for.
 
-    True only when the reason allows as well.
+    True only when the reason allows as well. `why`: the explanation in sentences.
     """
     allow = decision.allow and decision.kind is Kind.ALLOW
     if not explain:
         return ALLOWED if allow else DENIED
-    return msgspec.json.encode({"decision": allow, "context": explanation(decision)})
+    return msgspec.json.encode({"decision": allow, "context": explanation(decision, why)})
 
 
-def explanation(decision: Decision) -> dict[str, Any]:
+def explanation(decision: Decision, why: tuple[str, ...] = ()) -> dict[str, Any]:
     """Why, for a caller that may know."""
     return {
         "id": decision.id,
@@ -131,6 +131,7 @@ def explanation(decision: Decision) -> dict[str, Any]:
         "missing": decision.missing,
         "granted_by": decision.granted_by,
         "revision": decision.revision,
+        **({"why": why} if why else {}),
     }
 
 

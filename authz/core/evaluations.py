@@ -1,6 +1,6 @@
 """AuthZEN 1.0 JSON <-> model, for many evaluations in one request (section 7)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 import msgspec
@@ -196,12 +196,19 @@ def _until(options: _Options | None) -> Until | None:
     return SEMANTICS[semantic]
 
 
-def write_evaluations(answers: list[Answered], *, explain: bool = False) -> bytes:
-    """The body of an Evaluations response: bare decisions, errors in their items (section 7.2.1)."""
-    return b'{"evaluations":[%b]}' % b",".join([_written(each, explain=explain) for each in answers])
+def write_evaluations(
+    answers: list[Answered], *, explain: bool = False, why: Sequence[tuple[str, ...]] | None = None
+) -> bytes:
+    """The body of an Evaluations response: bare decisions, errors in their items (section 7.2.1).
+
+    `why`: of each, the explanation in sentences.
+    """
+    said = why if why is not None else [()] * len(answers)
+    written = [_written(each, why, explain=explain) for each, why in zip(answers, said, strict=True)]
+    return b'{"evaluations":[%b]}' % b",".join(written)
 
 
-def _written(answer: Answered, *, explain: bool) -> bytes:
+def _written(answer: Answered, why: tuple[str, ...], *, explain: bool) -> bytes:
     if not isinstance(answer, Decision):
         return _error(REFUSALS[answer.code], answer.code, str(answer))
     kind = answer.kind
@@ -210,7 +217,7 @@ def _written(answer: Answered, *, explain: bool) -> bytes:
     allow = answer.allow and kind is Kind.ALLOW
     if not explain:
         return ALLOWED if allow else DENIED
-    return msgspec.json.encode({"decision": allow, "context": explanation(answer)})
+    return msgspec.json.encode({"decision": allow, "context": explanation(answer, why)})
 
 
 def _error(status: int, code: str, message: str) -> bytes:

@@ -162,11 +162,20 @@ class PolicyDecision(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Explanation(Struct, frozen=True):
-    """Why a subject holds what it holds, as the policy's `explain` tells it."""
+    """Why a subject holds what it holds, as the policy's `explain` tells it.
+
+    What holds a needed scope back: `ended` (scope -> roles that held it once), `restricted` (a role holds it, the
+    token leaves it out), `unmet` (scope -> its conditions that are not met), and `foreign`, the parameters that would
+    have to be the subject's own ID.
+    """
 
     held: dict[str, tuple[str, ...]] = {}
     granted_by: dict[str, tuple[str, ...]] = {}
     would_grant: tuple[str, ...] = ()
+    ended: dict[str, tuple[str, ...]] = {}
+    restricted: tuple[str, ...] = ()
+    unmet: dict[str, dict[str, Any]] = {}
+    foreign: tuple[str, ...] = ()
 
 
 class Decision(Struct, frozen=True, kw_only=True):

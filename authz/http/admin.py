@@ -33,7 +33,7 @@ from authz.http.errors import MethodNotSupportedError, NotFoundError
 from authz.http.ledger import EVENT, LOG, PROOF, LedgerRoutes
 from authz.http.openapi import PATH as OPENAPI
 from authz.http.openapi import Operation, admin_document
-from authz.http.policy import PolicyRoutes
+from authz.http.policy import EXPLAIN, PolicyRoutes
 from authz.http.revocations import PATH as REVOCATIONS
 from authz.http.revocations import RevocationRoutes
 from authz.metrics import BREAK_GLASS_TOTAL, render
@@ -108,6 +108,8 @@ class AdminListener:
             "/v1/slo": Row("admin:metrics:read", self._slo),
             "/v1/catalogue": Row("admin:metrics:read", self._catalogue),
             "/v1/policy": Row("admin:security:read", policy.status),
+            "/v1/policy/bundle": Row("admin:security:read", policy.bundle),
+            "/v1/policy/matrix": Row("admin:security:read", policy.matrix),
             "/v1/audit/events": Row("admin:audit:read", self._search.events),
             "/v1/audit/integrity": Row("admin:audit:read", self._integrity),
             "/v1/audit/checkpoint": Row("admin:audit:read", ledger.checkpoint),
@@ -116,6 +118,7 @@ class AdminListener:
             EVENT: Row("admin:audit:read", ledger.event),
             LOG: Row("admin:audit:read", ledger.log),
             PROOF: Row("admin:audit:read", ledger.proof),
+            EXPLAIN: Row("admin:security:read", policy.explain),
         }
         self._streams: dict[str, Stream] = {"/v1/audit/tail": Stream("admin:audit:read", self._search.tail)}
         self._acts: dict[str, Act] = {

@@ -1,5 +1,6 @@
 """AuthZEN 1.0 over HTTP: evaluation and evaluations."""
 
+import asyncio
 from collections.abc import Callable
 
 from aiohttp import web
@@ -18,6 +19,7 @@ from authz.core import (
     Evaluation,
     Kind,
     client_text,
+    explained,
     read_evaluation,
     read_evaluations,
     write_decision,
@@ -64,7 +66,8 @@ class AuthzenRoutes:
         if undecided is not None:
             return Answer(_problem(head, batch.id, undecided), asked=_first(questions))
         headers = {"Content-Type": "application/json", "X-Decision-Id": batch.id}
-        reply = Reply(200, headers, write_evaluations(batch.answers, explain=explain))
+        why = await self._why(questions, batch) if explain else None
+        reply = Reply(200, headers, write_evaluations(batch.answers, explain=explain, why=why))
         return Answer(reply, asked=_first(questions))
 
     async def _decided(
@@ -75,8 +78,20 @@ class AuthzenRoutes:
         if decision.kind is Kind.UNDECIDED:
             return Answer(problem(head, decision, 503), decision, question)
         headers = {"Content-Type": "application/json", "X-Decision-Id": decision.id}
-        reply = Reply(200, headers, write_decision(decision, explain=explain))
+        why = await explained(self._decisions, question, decision) if explain else ()
+        reply = Reply(200, headers, write_decision(decision, explain=explain, why=why))
         return Answer(reply, decision, question)
+
+    async def _why(self, questions: list[Asked], batch: Batch) -> list[tuple[str, ...]]:
+        """Why, of each that was decided; others have their turn in between."""
+        said: list[tuple[str, ...]] = []
+        for question, answer in zip(questions, batch.answers, strict=False):
+            if isinstance(answer, Decision) and isinstance(question, AccessRequest):
+                said.append(await explained(self._decisions, question, answer))
+            else:
+                said.append(())
+            await asyncio.sleep(0)
+        return said
 
 
 class _Batch:

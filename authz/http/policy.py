@@ -1,14 +1,22 @@
-"""`/v1/policy`: what is in force, and the two commands that change it. Nothing is ever uploaded here."""
+"""`/v1/policy`: what is in force and why it decided so, and the two commands that change it. Nothing is uploaded."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
+from urllib.parse import unquote
 
 import msgspec
 from msgspec import Struct
 
+from authz.audit import NoSuchEventError
+from authz.bundle import read
 from authz.core import AuthzError, BadRequestError
 from authz.gateways import Reply, RequestHead
+from authz.http.errors import NotFoundError
 from authz.pdp import Pdp
+from authz.policy import Narrowed, NotADecisionError, cells, explain_event, matrix_of, opened_bundle
+
+EXPLAIN: Final = "/v1/policy/explain/"
 
 _T = TypeVar("_T")
 
@@ -32,10 +40,40 @@ class PolicyRoutes:
 
     def __init__(self, pdp: Pdp) -> None:
         self._pdp = pdp
+        self._turn = asyncio.Semaphore(1)
 
     async def status(self, _head: RequestHead) -> Reply:
         """`GET /v1/policy`."""
         return self._status()
+
+    async def bundle(self, _head: RequestHead) -> Reply:
+        """`GET /v1/policy/bundle`: the bundle in force, as it came."""
+        return Reply(200, {"Content-Type": "application/gzip"}, self._pdp.activation.candidate.archive)
+
+    async def matrix(self, _head: RequestHead) -> Reply:
+        """`GET /v1/policy/matrix`: who may do what under the policy in force."""
+        async with self._turn:
+            return await asyncio.to_thread(self._matrix, self._pdp.activation.candidate.archive)
+
+    async def explain(self, head: RequestHead) -> Reply:
+        """`GET /v1/policy/explain/{id}`: why a recorded decision came out so, by the policy that made it."""
+        event_id = unquote(head.target.partition("?")[0].removeprefix(EXPLAIN))
+        async with self._turn:
+            try:
+                event = await asyncio.to_thread(self._pdp.audit_event, event_id)
+                return _json(msgspec.to_builtins(await explain_event(event, self._pdp.kept_bundle)))
+            except (NoSuchEventError, NotADecisionError) as error:
+                raise NotFoundError(str(error)) from None
+
+    def _matrix(self, archive: bytes) -> Reply:
+        """On its own instance of the policy, so that no decision waits for it."""
+        found = opened_bundle("in force", read(archive))
+        try:
+            matrix = asyncio.run(matrix_of(found))
+        finally:
+            found.policy.close()
+        rows = [msgspec.to_builtins(cell) for cell in cells(matrix.asked, matrix.table, Narrowed())]
+        return _json({"revision": matrix.table.revision, "undecided": matrix.table.undecided, "cells": rows})
 
     async def activate(self, body: bytes, who: str) -> Reply:
         """`POST /v1/policy/activate`."""

@@ -1,4 +1,4 @@
-"""The security team's tools: build a policy into a bundle, see who may do what under it, compare two."""
+"""The security team's tools: build a policy, see who may do what under it, compare two, explain decisions."""
 
 from authz.policy.access import (
     Cell,
@@ -21,7 +21,8 @@ from authz.policy.access import (
 from authz.policy.build import BuildReport, build
 from authz.policy.builtins import NATIVE
 from authz.policy.errors import BuildError, Problem
-from authz.policy.opened import NotAPolicyError, Opened, opened
+from authz.policy.opened import NotAPolicyError, Opened, opened, opened_bundle
+from authz.policy.past import Explained, NotADecisionError, explain_event
 
 __all__ = [
     "NATIVE",
@@ -31,8 +32,10 @@ __all__ = [
     "Change",
     "Compared",
     "Difference",
+    "Explained",
     "Matrix",
     "Narrowed",
+    "NotADecisionError",
     "NotAPolicyError",
     "Opened",
     "Problem",
@@ -43,9 +46,11 @@ __all__ = [
     "cells",
     "difference_of",
     "difference_page",
+    "explain_event",
     "matrix_of",
     "matrix_page",
     "opened",
+    "opened_bundle",
     "read_approved",
     "unapproved",
 ]

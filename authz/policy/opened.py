@@ -1,5 +1,6 @@
-"""A policy to look at, wherever it is: a bundle, a directory of sources, or a commit."""
+"""A policy to look at, wherever it is: a bundle, a directory of sources, a commit, or in force in a sidecar."""
 
+import asyncio
 import io
 import subprocess
 import tarfile
@@ -9,11 +10,13 @@ from pathlib import Path
 from msgspec import Struct
 
 from authz.bundle import Bundle, Opa, read
+from authz.client import admin_download
 from authz.core import AuthzError
 from authz.engine import EmbeddedPolicy
 from authz.policy.build import build
 
 GIT = "git:"
+LIVE = ("http://", "https://", "unix:")
 _DEADLINE_SECONDS = 1.0
 _GIT_SECONDS = 60
 
@@ -32,18 +35,25 @@ class Opened(Struct, frozen=True):
     data: bytes
 
 
-def opened(source: str, opa: Opa | None = None) -> Opened:
-    """Load a policy: `FILE` (a bundle), `DIRECTORY` (sources, built here) or `git:REF[:DIRECTORY]` (`policies`).
+def opened(source: str, opa: Opa | None = None, *, token: str | None = None) -> Opened:
+    """Load a policy: `FILE` (a bundle), `DIRECTORY` (sources, built here), `git:REF[:DIRECTORY]` (`policies`), or what
+    is in force at an admin listener (`http://HOST:PORT`, `https://...`, `unix:PATH`), which is shown `token`.
 
-    A bundle's signatures are not looked at: nothing is decided by it here.
-    Raises NotAPolicyError, BuildError, OpaMissingError, BundleError or PolicyRefusedError.
+    A bundle's signatures are not looked at: nothing is decided by it here. Not from within an event loop.
+    Raises NotAPolicyError, BuildError, OpaMissingError, BundleError, PolicyRefusedError or AdminRefusedError.
     """
-    found = _bundle(source, opa)
+    return opened_bundle(source, _bundle(source, opa, token))
+
+
+def opened_bundle(name: str, found: Bundle) -> Opened:
+    """The policy of a bundle. Raises PolicyRefusedError."""
     policy = EmbeddedPolicy.load(found.wasm, found.data_json, found.revision, deadline_seconds=_DEADLINE_SECONDS)
-    return Opened(source, policy, found.data_json)
+    return Opened(name, policy, found.data_json)
 
 
-def _bundle(source: str, opa: Opa | None) -> Bundle:
+def _bundle(source: str, opa: Opa | None, token: str | None) -> Bundle:
+    if source.startswith(LIVE):
+        return read(asyncio.run(admin_download(source, "/v1/policy/bundle", token)))
     if source.startswith(GIT):
         with tempfile.TemporaryDirectory(prefix="authz-policy-") as room:
             return _built(_checked_out(source, Path(room)), opa)

@@ -355,53 +355,6 @@ test_decisions_of_nothing if {
 	authz.decisions == [] with input as {}
 }
 
-_explanations := {
-	"a deny": {
-		"input": _ask(object.union(_user(["writer"]), {"id": "u2"}), "GET", "/docs/{id}"),
-		"want": {
-			"held": {
-				"doc:read": ["writer > doc:write > doc:read", "writer > reader > doc:read"],
-				"doc:write": ["writer > doc:write"],
-			},
-			"granted_by": {},
-			"would_grant": ["admin"],
-		},
-	},
-	"an allow": {
-		"input": _ask(_user(["reader"]), "GET", "/mine/{id}"),
-		"want": {
-			"held": {"doc:read": ["reader > doc:read"]},
-			"granted_by": {"doc:read": ["reader"]},
-			"would_grant": ["guest", "reader", "writer"],
-		},
-	},
-	"a token's grant": {
-		"input": _use(_token([], ["doc:write"], "grant"), "doc:read"),
-		"want": {
-			"held": {"doc:read": ["token"], "doc:write": ["token"]},
-			"granted_by": {"doc:read": ["token"]},
-			"would_grant": ["reader", "writer"],
-		},
-	},
-	"a public route": {
-		"input": _ask(_anonymous, "GET", "/health"),
-		"want": {"held": {}, "granted_by": {}, "would_grant": []},
-	},
-	"an empty input": {"input": {}, "want": {"held": {}, "granted_by": {}, "would_grant": []}},
-	"a subject that is no object": {
-		"input": {"subject": "u1"},
-		"want": {"held": {}, "granted_by": {}, "would_grant": []},
-	},
-}
-
-test_explain[name] if {
-	some name, case in _explanations
-	explanation := authz.explain with input as case.input
-		with authz.closure as _closure
-		with authz.roles as _roles
-	explanation == case.want
-}
-
 _catalogue := {
 	"scopes": ["admin", "doc:old", "doc:read", "doc:share", "doc:sign", "doc:write"],
 	"roles": ["admin", "guest", "reader", "signer", "writer"],

@@ -66,6 +66,38 @@ granted_by_token if {
 	count(_roles) == 0
 }
 
+# METADATA
+# title: Roles that held a scope and have ended
+# description: None when the scope is granted some other way.
+ended(scope) := [] if granted_by(scope)
+
+else := [role |
+	held := index.active.roles
+	some role in sort(_roles)
+	held[role][scope] < _now
+]
+
+# METADATA
+# title: Whether a role holds a scope that the token leaves out
+restricted(scope) if {
+	not _permitted(scope)
+	some role in _roles
+	_now <= index.active.roles[role][scope]
+}
+
+# METADATA
+# title: Conditions of a granted scope that are not met
+unmet(scope) := {} if not granted_by(scope)
+
+else := {kind: accepted |
+	some kind, accepted in index.active.scopes[scope].require
+	not _condition(kind, accepted)
+}
+
+# METADATA
+# title: Parameters that would have to be the subject's own ID
+foreign := [name | some name in requirement.active.ways[0].own; not _owns([name])]
+
 _opened(way) := granted if {
 	_owns(way.own)
 	granted := grants(way.scopes)

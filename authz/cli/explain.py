@@ -1,0 +1,67 @@
+"""`authz explain`."""
+
+import asyncio
+import sys
+from pathlib import Path
+from urllib.parse import quote
+
+import click
+import msgspec
+
+from authz.activation import kept_bundle
+from authz.audit import LedgerUnreadableError, NoSuchEventError, find_event, state_directory
+from authz.cli.ledger_options import state_option
+from authz.cli.privacy_options import FILE
+from authz.client import AdminRefusedError, admin_get
+from authz.policy import Explained, NotADecisionError, explain_event
+
+
+@click.command()
+@click.argument("event_id", metavar="ID")
+@state_option
+@click.option("--url", "urls", multiple=True, help="Admin listener of a replica instead; may be given again.")
+@click.option("--token-file", type=FILE, help="File with the bearer token to show to them.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def explain(
+    event_id: str, directory: Path | None, urls: tuple[str, ...], token_file: Path | None, as_json: bool
+) -> None:
+    """Why the decision with this ID came out so, and what would change it, by the policy that it was made with.
+
+    Exit 0: explained; 1: there is no such decision; 3: nobody who could know was reached.
+    """
+    if urls and directory is not None:
+        raise click.UsageError("state either --state or --url")
+    token = token_file.read_text(encoding="ascii").strip() if token_file is not None else None
+    found = _asked_of(urls, event_id, token) if urls else _of_directory(directory, event_id)
+    if as_json:
+        click.echo(msgspec.json.encode(found))
+        return
+    click.echo(f"{found.ts}  {found.decision} ({found.reason}), revision {found.revision}")
+    click.echo("\n".join(found.why))
+
+
+def _of_directory(directory: Path | None, event_id: str) -> Explained:
+    try:
+        event = find_event(event_id, directory)
+        state = state_directory(directory) or Path()
+        return asyncio.run(explain_event(event, lambda revision: kept_bundle(state, revision)))
+    except (NoSuchEventError, NotADecisionError) as error:
+        click.echo(str(error), err=True)
+        sys.exit(1)
+    except LedgerUnreadableError as error:
+        click.echo(f"could not find out: {error}", err=True)
+        sys.exit(3)
+
+
+def _asked_of(urls: tuple[str, ...], event_id: str, token: str | None) -> Explained:
+    """The first that has the decision."""
+    path = f"/v1/policy/explain/{quote(event_id, safe='')}"
+    missed = []
+    for url in dict.fromkeys(urls):
+        try:
+            return msgspec.convert(asyncio.run(admin_get(url, path, token)), Explained)
+        except AdminRefusedError as error:
+            if error.status != 404:
+                missed.append(str(error))
+    click.echo(f"could not find out: {'; '.join(missed)}" if missed else f"there is no decision {event_id!r}", err=True)
+    sys.exit(3 if missed else 1)
