@@ -15,6 +15,7 @@ from authz.core.reasons import REASONS
 from authz.core.routes import RouteTable
 from authz.core.why import Outcome, why
 
+_NOWHERE: Final = frozenset({"unmatched_route", "method_not_allowed"})
 _SOMEBODY_ELSE: Final = "somebody else"
 _PARTIAL: Final = (
     "The record does not hold all that was decided on (claims of the token, and what `audit` leaves out), so that "
@@ -125,7 +126,7 @@ def _is_hashed(rows: list[CatalogueRoute], name: str, recorded: Mapping[str, str
 def _of_policy(reason: str) -> bool:
     """Whether the policy can say more: its own reasons, and a limit on what it allowed."""
     row = REASONS.get(reason)
-    return row is None or row.by_policy or reason == "rate_limited"
+    return (row is None or row.by_policy or reason == "rate_limited") and reason not in _NOWHERE
 
 
 def _asked(action: str, kind: str, place: str) -> str:

@@ -112,7 +112,7 @@ def _not_owner(_outcome: Outcome, known: Explanation) -> tuple[str, ...]:
 
 def _condition_unmet(_outcome: Outcome, known: Explanation) -> tuple[str, ...]:
     said = [
-        f"{scope} is held, but requires {' and '.join(_condition(kind, value) for kind, value in unmet.items())}."
+        f"{scope} is held, but requires {_all(tuple(_condition(*each) for each in sorted(unmet.items())))}."
         for scope, unmet in known.unmet.items()
     ]
     return (*said, "Meet what the scope's `require` asks for, or change it in scopes/data.yaml.")

@@ -60,8 +60,8 @@ SAID = {
         (
             NEEDED,
             (
-                "memory:write is held, but requires a sign-in with acr gold or silver and a sign-in with amr pwd and mfa "
-                "and a client address in 10.0.0.0/8."
+                "memory:write is held, but requires a sign-in with acr gold or silver and a sign-in with amr pwd and "
+                "mfa and a client address in 10.0.0.0/8."
             ),
             "Meet what the scope's `require` asks for, or change it in scopes/data.yaml.",
         ),
@@ -172,8 +172,8 @@ def test_a_token_that_leaves_a_scope_out_is_named() -> None:
     outcome = Outcome(reason="scope_missing", roles=("user_premium",), token_scopes=("memory:read",), **POST)
     assert why(outcome, Explanation(restricted=("memory:write",)))[1:] == (
         (
-            "The roles hold memory:write, but the token's scopes (memory:read) leave it out: ask the issuer for a token "
-            "with memory:write."
+            "The roles hold memory:write, but the token's scopes (memory:read) leave it out: ask the issuer for a "
+            "token with memory:write."
         ),
     )
 

@@ -135,6 +135,7 @@ async def test_the_past_has_its_own_revision(start: Start, opa_binary: Path, tmp
     assert explained.stdout.splitlines()[-1].endswith("is not kept here: only the record speaks.")
 
 
+@pytest.mark.slow
 async def test_a_condition_is_true_end_to_end(start: Start, opa_binary: Path, tmp_path: Path) -> None:
     """acr and amr of a verified token and the client's address decide; a role ends; each is said."""
     from authz import policy
@@ -182,13 +183,15 @@ async def test_a_condition_is_true_end_to_end(start: Start, opa_binary: Path, tm
     )
 
 
+@pytest.mark.slow
 async def test_the_policy_in_force_can_be_looked_at(running: Running, tmp_path: Path) -> None:
     """The matrix and the bundle in force are at the admin listener; `authz policy diff` takes its URL as a side."""
     token = running.token("root", "admin_readonly")
     matrix = await running.send("GET", f"{running.admin}/v1/policy/matrix", token=token)
-    cells = {(each["holder"], each["request"]): each for each in matrix.body["cells"]}
+    cells = {(each["holder"], each["method"], each["path"]) for each in matrix.body["cells"]}
     assert matrix.body["revision"] == running.pdp.policies.active.revision
-    assert ("user_basic", "GET /memory") in cells
+    assert ("user_basic", "GET", "/memory") in cells
+    assert ("user_basic", "POST", "/memory") not in cells
     (tmp_path / "token").write_text(token)
     root = Path(__file__).parents[2]
     done = await authz(
