@@ -43,7 +43,7 @@ def explain(
 def _of_directory(directory: Path | None, event_id: str) -> Explained:
     try:
         event = find_event(event_id, directory)
-        state = state_directory(directory) or Path()
+        state = state_directory(directory)
         return asyncio.run(explain_event(event, lambda revision: kept_bundle(state, revision)))
     except (NoSuchEventError, NotADecisionError) as error:
         click.echo(str(error), err=True)

@@ -1,13 +1,20 @@
 """Why a decision came out as it did: words for every reason there is."""
 
+from typing import Any
+
 import pytest
 
 from authz.core import POLICY_ALLOWS, REASONS, Explanation, Limit, Outcome, why
 
-POST = {"allow": False, "asked": "POST /memory", "scopes": ("memory:write",), "missing": ("memory:write",)}
+POST: dict[str, Any] = {
+    "allow": False,
+    "asked": "POST /memory",
+    "scopes": ("memory:write",),
+    "missing": ("memory:write",),
+}
 NEEDED = "Denied: POST /memory needs memory:write; memory:write is not held."
 
-SAID = {
+SAID: dict[str, tuple[Outcome, Explanation, tuple[str, ...]]] = {
     "scope_granted": (
         Outcome(allow=True, reason="scope_granted", asked="GET /memory", scopes=("memory:read",)),
         Explanation(held={"memory:read": ("user_premium > user_basic > memory:read",)}),

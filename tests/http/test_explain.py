@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -155,7 +156,7 @@ async def test_a_condition_is_true_end_to_end(start: Start, opa_binary: Path, tm
     policy.build(mine, tmp_path / "mine.tar.gz", opa_binary)
     running = await start(**{"policy.source": str(tmp_path / "mine.tar.gz")})
 
-    async def said(path: str, ip: str, role: str, **claims: object) -> tuple[bool, str]:
+    async def said(path: str, ip: str, role: str, **claims: Any) -> tuple[bool, str]:
         answer = await running.evaluate(
             asked("POST", path, {"type": "user", "id": "alice"}),
             "?explain=true",
