@@ -7,7 +7,8 @@ costs a look into one index.
 
 import heapq
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
@@ -113,19 +114,22 @@ def _of_stream(
         "SELECT number, first, last, shapes FROM chunks WHERE stream = ? AND last >= ? AND first < ?"
         " ORDER BY number DESC"
     )
-    found: list[_Chunk] = []
-    for number, first, last, present in database.execute(query, (stream, *bounds)).fetchall():
-        there = None if shapes is None else shapes & int.from_bytes(present, "little")
-        if there != 0:
-            found.append(_Chunk(number, bounds.within(first, last), there))
-    at, size = 0, FIRST_LOOK
-    while at < len(found):
-        block = found[at : at + size]
+    found = _chunks(database.execute(query, (stream, *bounds)), shapes, bounds)
+    size = FIRST_LOOK
+    while block := list(islice(found, size)):
         for condition in conditions:
             block = condition.there(database, block) if block else block
         for chunk in block:
             yield from _of_chunk(database, chunk, conditions)
-        at, size = at + size, 4 * size
+        size *= 4
+
+
+def _chunks(found: Iterable[tuple[int, int, int, bytes]], shapes: int | None, bounds: Bounds) -> Iterator[_Chunk]:
+    """Those that have one of the shapes at all."""
+    for number, first, last, present in found:
+        there = None if shapes is None else shapes & int.from_bytes(present, "little")
+        if there != 0:
+            yield _Chunk(number, bounds.within(first, last), there)
 
 
 def _of_chunk(
