@@ -160,6 +160,7 @@ class Pdp:
             {
                 METADATA: ("GET",),
                 "/openapi.json": ("GET",),
+                "/v1/stream": ("GET",),
                 **dict.fromkeys((*AUTHZEN_PATHS, *SEARCH_PATHS.values(), "/v1/events", *OPA_DATA, *PLUGINS), ("POST",)),
                 "/v1/policy/bundle": ("GET",),
             }

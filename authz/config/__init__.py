@@ -25,6 +25,7 @@ from authz.config.settings import (
     SharedLimits,
     WitnessSettings,
 )
+from authz.config.stream import StreamSettings
 
 __all__ = [
     "LOOPBACK_HOSTS",
@@ -47,6 +48,7 @@ __all__ = [
     "ReportingSettings",
     "Settings",
     "SharedLimits",
+    "StreamSettings",
     "WitnessSettings",
     "check_privacy",
     "checked",

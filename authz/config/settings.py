@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from authz.config.alarms import AlarmSettings
+from authz.config.stream import StreamSettings
 from authz.core import ScopeMode
 
 _Count = Annotated[int, Meta(ge=0)]
@@ -381,5 +382,6 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     metrics: Annotated[MetricsSettings, Meta(description="Metrics.")] = MetricsSettings()
     authzen: Annotated[AuthzenSettings, Meta(description="AuthZEN metadata and search.")] = AuthzenSettings()
     limits: Annotated[LimitSettings, Meta(description="How large and how often.")] = LimitSettings()
+    stream: Annotated[StreamSettings, Meta(description="Decisions over WebSocket.")] = StreamSettings()
     reporting: Annotated[ReportingSettings, Meta(description="Reported events.")] = ReportingSettings()
     log: Annotated[LogSettings, Meta(description="Operational logs.")] = LogSettings()

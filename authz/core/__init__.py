@@ -48,7 +48,14 @@ from authz.core.errors import (
     OverloadedError,
     TooLargeError,
 )
-from authz.core.evaluations import SEMANTICS, Evaluations, read_evaluations, write_evaluations
+from authz.core.evaluations import (
+    SEMANTICS,
+    Evaluations,
+    read_evaluations,
+    write_error,
+    write_evaluations,
+    write_item,
+)
 from authz.core.events import EVENT_TYPES, DecisionBody, Encoded, Event, EventType
 from authz.core.explaining import explained, explained_record, recorded_input
 from authz.core.model import (
@@ -236,6 +243,8 @@ __all__ = [
     "subject_document",
     "why",
     "write_decision",
+    "write_error",
     "write_evaluations",
     "write_found",
+    "write_item",
 ]

@@ -204,23 +204,25 @@ def write_evaluations(
     `why`: of each, the explanation in sentences.
     """
     said = why if why is not None else [()] * len(answers)
-    written = [_written(each, why, explain=explain) for each, why in zip(answers, said, strict=True)]
+    written = [write_item(each, why, explain=explain) for each, why in zip(answers, said, strict=True)]
     return b'{"evaluations":[%b]}' % b",".join(written)
 
 
-def _written(answer: Answered, why: tuple[str, ...], *, explain: bool) -> bytes:
+def write_item(answer: Answered, why: tuple[str, ...] = (), *, explain: bool = False) -> bytes:
+    """One answer where it is an item among others: an error is a denial that says why (section 7.2.1)."""
     if not isinstance(answer, Decision):
-        return _error(REFUSALS[answer.code], answer.code, str(answer))
+        return write_error(REFUSALS[answer.code], answer.code, str(answer))
     kind = answer.kind
     if kind is Kind.UNDECIDED:
-        return _error(kind.value, answer.reason, client_text(answer.reason))
+        return write_error(kind.value, answer.reason, client_text(answer.reason))
     allow = answer.allow and kind is Kind.ALLOW
     if not explain:
         return ALLOWED if allow else DENIED
     return msgspec.json.encode({"decision": allow, "context": explanation(answer, why)})
 
 
-def _error(status: int, code: str, message: str) -> bytes:
+def write_error(status: int, code: str, message: str) -> bytes:
+    """The item in place of an answer."""
     return msgspec.json.encode(
         {"decision": False, "context": {"error": {"status": status, "code": code, "message": message}}}
     )

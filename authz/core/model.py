@@ -86,7 +86,8 @@ class Subject(Struct, frozen=True, kw_only=True):
 
     `scopes` is None when none were stated, which is not the same as an empty list: `restrict` mode with an empty
     list restricts to nothing. `pseudonym` is what may be written down in place of `id`;
-    `token_id`, a pseudonym too, tells one token from another.
+    `token_id`, a pseudonym too, tells one token from another. `until`: when the token stops counting by itself, in
+    seconds since the epoch.
     """
 
     type: str
@@ -100,6 +101,7 @@ class Subject(Struct, frozen=True, kw_only=True):
     properties: dict[str, Any] = {}
     session_id: str | None = None
     token_id: str | None = None
+    until: float | None = None
 
 
 ANONYMOUS = Subject(type="anonymous", id="", source="anonymous", pseudonym=None)

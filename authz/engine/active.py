@@ -1,5 +1,7 @@
 """The policy in force."""
 
+from collections.abc import Callable
+
 from authz.core import Policy
 
 
@@ -8,6 +10,7 @@ class ActivePolicy:
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
+        self._followers: list[Callable[[], None]] = []
 
     @property
     def active(self) -> Policy:
@@ -17,4 +20,10 @@ class ActivePolicy:
     def replace(self, policy: Policy) -> Policy:
         """Put `policy` in force and return the one before it, which the caller closes when its questions are done."""
         self._policy, before = policy, self._policy
+        for told in self._followers:
+            told()
         return before
+
+    def follow(self, told: Callable[[], None]) -> None:
+        """Call `told`, which must not wait, whenever another policy is in force."""
+        self._followers.append(told)

@@ -16,11 +16,15 @@ _BODY_SECONDS = 10.0
 
 
 class Answer(Struct, frozen=True):
-    """A reply, and the decision in it, if it came to exactly one."""
+    """A reply, and the decision in it, if it came to exactly one.
+
+    `upgraded`: the rest of a connection that speaks another protocol from here on; the reply has left then.
+    """
 
     reply: Reply
     decision: Decision | None = None
     asked: AccessRequest | None = None
+    upgraded: Callable[[], Awaitable[web.StreamResponse]] | None = None
 
 
 Route = Callable[[RequestHead, web.BaseRequest], Awaitable[Answer]]

@@ -22,6 +22,7 @@ from authz.http.openapi import PATH as OPENAPI
 from authz.http.openapi import decision_document
 from authz.http.request_log import RequestLog
 from authz.http.server import Handler, Server
+from authz.http.stream import STREAM, stream_of
 from authz.pdp import Pdp
 
 _DRAIN_SECONDS = 10.0
@@ -53,12 +54,14 @@ async def serve(pdp: Pdp) -> Listeners:
     bundles = BundleRoute(pdp.activation, callers)
     routes = {**standard.routes, **data.routes, EVENTS: EventsRoute(pdp.reporter, callers).answer, OPENAPI: _described}
     routes[BUNDLE] = bundles.answer
+    stream = stream_of(pdp, callers)
+    routes[STREAM] = stream.answer
     log = RequestLog(settings.log.allows_one_in)
     listener = DecisionListener(pdp.decisions, callers, pdp.meter, log, routes, standard.aliases)
     decision_runner = await _runner(pdp, listener.handle, pdp.meter.unparsed)
     admin = AdminListener(pdp)
     admin_runner = await _runner(pdp, admin.handle, lambda: pdp.meter.refused("unparsed"))
-    opened = Listeners((bundles.close, decision_runner.cleanup, admin.close, admin_runner.cleanup))
+    opened = Listeners((bundles.close, stream.close, decision_runner.cleanup, admin.close, admin_runner.cleanup))
     try:
         opened = opened._replace(
             decision=await listen(decision_runner, settings.listen, "listen"),

@@ -43,6 +43,8 @@ class DecisionListener:
         except Exception as error:  # noqa: BLE001 - the last line of defence: the unexpected is a 503, never an allow
             answer = Answer(refused(head, error, self._meter.refused))
         self._count(answer, head, time.perf_counter() - started)
+        if answer.upgraded is not None:
+            return await answer.upgraded()
         return response(answer.reply, head)
 
     async def _answer(self, head: RequestHead, request: web.BaseRequest) -> Answer:

@@ -10,6 +10,7 @@ from authz.core import EVALUATION, EVALUATIONS, METADATA, SEARCH_PATHS, SEMANTIC
 from authz.gateways import DIALECTS, OPA_DATA, PLUGINS
 from authz.http.bundles import BUNDLE, BUNDLE_TYPE
 from authz.http.events import EVENTS
+from authz.http.stream import STREAM
 
 PATH: Final = "/openapi.json"
 
@@ -17,6 +18,7 @@ _Schema = dict[str, Any]
 _PROBLEM: Final = "application/problem+json"
 _JSON: Final = "application/json"
 _WORDS: Final = {
+    101: "A decision stream (docs/stream.md).",
     200: "The answer.",
     400: "The request cannot be read; the body names the field.",
     401: "No known caller, or no token that counts.",
@@ -142,6 +144,7 @@ def _decision_operations() -> Iterable[Operation]:
         yield Operation(path, "post", f"The OPA plugin {plugin.name}", _ASKED, _object(("result",)), {"type": "object"})
     events: _Schema = {"anyOf": [{"type": "object"}, {"type": "array", "items": {"type": "object"}}]}
     yield Operation(EVENTS, "post", "Reported events", _ASKED, {"type": "object"}, events)
+    yield Operation(STREAM, "get", "Decisions over WebSocket, authz.v1", (101, 400, 401, 403, 405, 503))
     archive: _Schema = {"type": "string", "format": "binary"}
     told = (200, 304, 401, 403, 405)
     yield Operation(BUNDLE, "get", "The policy in force, for an OPA server", told, archive, media=BUNDLE_TYPE)
@@ -193,6 +196,8 @@ def _parameters(each: Operation) -> Iterable[dict[str, Any]]:
 
 
 def _response(each: Operation, status: int) -> dict[str, Any]:
+    if status == 101:
+        return {"description": _WORDS[101], "headers": _HEADERS}
     if status == 304:
         return {"description": "The caller has it.", "headers": _HEADERS}
     if status != 200:
@@ -218,5 +223,5 @@ def _refusals() -> dict[str, Any]:
         f"{name}{status}": {"description": _WORDS[status], "headers": _HEADERS, **form}
         for name, form in forms.items()
         for status in _WORDS
-        if status != 200
+        if status >= 400
     }

@@ -197,7 +197,8 @@ class Verifier:
 
     def _remember(self, digest: bytes, entry: _Entry) -> _Entry:
         """The entry as it is remembered, with a name for the token that tells nothing of it."""
-        named = msgspec.structs.replace(entry.subject, token_id=self._pseudonyms.pseudonym(f"token\0{digest.hex()}"))
+        token_id = self._pseudonyms.pseudonym(f"token\0{digest.hex()}")
+        named = msgspec.structs.replace(entry.subject, token_id=token_id, until=entry.until)
         if len(self._verified) >= self._limit:
             self._verified.popitem(last=False)
         self._verified[digest] = remembered = entry._replace(subject=named)

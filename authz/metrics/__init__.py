@@ -103,6 +103,8 @@ from authz.metrics.service import (
     TOKEN_CACHE_TOTAL,
     WS_CONNECTIONS_TOTAL,
     WS_MESSAGES_TOTAL,
+    WS_OPEN_CONNECTIONS,
+    WS_OPEN_SUBSCRIPTIONS,
     watch_event_loop,
 )
 
@@ -188,6 +190,8 @@ __all__ = [
     "TOKEN_CACHE_TOTAL",
     "WS_CONNECTIONS_TOTAL",
     "WS_MESSAGES_TOTAL",
+    "WS_OPEN_CONNECTIONS",
+    "WS_OPEN_SUBSCRIPTIONS",
     "DecisionMeter",
     "reference",
     "render",

@@ -11,6 +11,10 @@ from authz.metrics.registry import BUCKETS_SECONDS, REGISTRY, at_zero
 WS_CONNECTIONS_TOTAL = Counter(
     "authz_ws_connections_total", "Attempts to open a decision stream.", ("outcome",), registry=REGISTRY
 )
+WS_OPEN_CONNECTIONS = Gauge("authz_ws_open_connections", "Decision streams that are open.", registry=REGISTRY)
+WS_OPEN_SUBSCRIPTIONS = Gauge(
+    "authz_ws_open_subscriptions", "Subscriptions on open decision streams.", registry=REGISTRY
+)
 WS_MESSAGES_TOTAL = Counter(
     "authz_ws_messages_total", "Messages on decision streams, by kind.", ("kind", "outcome"), registry=REGISTRY
 )
@@ -42,7 +46,7 @@ EVENT_LOOP_LAG_SECONDS = Histogram(
 )
 
 at_zero(WS_CONNECTIONS_TOTAL, ("accepted", "refused"))
-at_zero(WS_MESSAGES_TOTAL, ("evaluation", "evaluations", "subscribe", "push", OTHER), ("ok", "error"))
+at_zero(WS_MESSAGES_TOTAL, ("evaluation", "evaluations", "subscribe", "unsubscribe", "push", OTHER), ("ok", "error"))
 at_zero(TOKEN_CACHE_TOTAL, ("hit", "miss"))
 BUILD_INFO.labels(__version__, platform.python_version()).set(1)
 

@@ -28,6 +28,7 @@ async def test_every_route_of_the_decision_listener_is_described(running: Runnin
         *OPA_DATA,
         *PLUGINS,
         "/v1/events",
+        "/v1/stream",
         BUNDLE,
         "/openapi.json",
     }
