@@ -1,6 +1,7 @@
 """Which tokens no longer count although they verify."""
 
 import asyncio
+from collections.abc import Callable
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
@@ -48,6 +49,7 @@ class Revocations:
         self._held = store.held(int(clock.now()))
         self._kinds = set(store.kinds())
         self._changing = asyncio.Lock()
+        self._followers: list[Callable[[], None]] = []
 
     @classmethod
     async def open(cls, directory: Path, clock: Clock) -> "Revocations":
@@ -94,7 +96,7 @@ class Revocations:
             await asyncio.to_thread(self._store.add, made)
             self._kinds.add((made.kind, made.issuer))
             self._held[made.digest] = max(made.before, self._held.get(made.digest, -1))
-            self.generation += 1
+            self._changed()
             return made
 
     async def lift(self, revocation_id: str) -> Revocation | None:
@@ -108,7 +110,7 @@ class Revocations:
                 self._held.pop(revocation.digest, None)
             else:
                 self._held[revocation.digest] = left
-            self.generation += 1
+            self._changed()
             return revocation
 
     async def listed(self, limit: int, after: str) -> list[Revocation]:
@@ -121,6 +123,15 @@ class Revocations:
         """Close the store."""
         async with self._changing:
             await asyncio.to_thread(self._store.close)
+
+    def follow(self, told: Callable[[], None]) -> None:
+        """Call `told`, which must not wait, whenever something is revoked or lifted, and holds."""
+        self._followers.append(told)
+
+    def _changed(self) -> None:
+        self.generation += 1
+        for told in self._followers:
+            told()
 
     def _digest(self, kind: str, issuer: str, value: str) -> bytes:
         text = f"{kind}\0{len(issuer)}\0{issuer}\0{value}"

@@ -13,5 +13,6 @@ def stream_of(pdp: Pdp, callers: Callers) -> StreamRoute:
     """The route, told of every change that may change an answer."""
     settings, changes = pdp.settings, Changes()
     pdp.policies.follow(lambda: changes.tell("revision"))
+    pdp.revocations.follow(lambda: changes.tell("revocation"))
     bounds = Bounds(settings.stream, settings.limits.batch_items)
     return StreamRoute(pdp.decisions, callers, changes, bounds, settings.limits.body_bytes)
