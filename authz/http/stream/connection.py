@@ -12,6 +12,7 @@ from authz.http.stream.messages import SUBPROTOCOL
 _WRITE_BYTES: Final = 16 * 1024
 _KERNEL_BYTES: Final = 128 * 1024
 _GOODBYE_SECONDS: Final = 2.0
+_NO_CODE: Final = 1005
 _FAULTS: Final = {
     WSCloseCode.MESSAGE_TOO_BIG: "message_too_large",
     WSCloseCode.INVALID_TEXT: "not_utf8",
@@ -57,8 +58,9 @@ class Connection:
 
     @property
     def code(self) -> int:
-        """With which the connection was closed; 1006 when it just broke (RFC 6455 section 7.4.1)."""
-        return int(self._code or self._socket.close_code or WSCloseCode.ABNORMAL_CLOSURE)
+        """With which it was closed (RFC 6455 section 7.4.1): 1005 when the client gave none, 1006 when it broke."""
+        code = self._socket.close_code if self._code is None else self._code
+        return _NO_CODE if code == 0 else int(code or WSCloseCode.ABNORMAL_CLOSURE)
 
     async def receive(self) -> str | None:
         """The next message; None when there will be no more."""
@@ -103,8 +105,9 @@ class Connection:
 
     async def close(self) -> None:
         """Say that this service goes away."""
-        if not self._socket.closed:
-            self._code = self._code or WSCloseCode.GOING_AWAY
+        if self._socket.closed or not self._socket.prepared:
+            return
+        self._code = self._code or WSCloseCode.GOING_AWAY
         await self._socket.close(code=WSCloseCode.GOING_AWAY, message=b"shutting down")
 
     async def _cut(self, code: WSCloseCode, fault: str) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import structlog
 from aiohttp import web
@@ -16,7 +16,7 @@ from authz.core import (
     client_text,
     shortened,
 )
-from authz.gateways import Reply, RequestHead, provenance, refusal
+from authz.gateways import Provenance, Reply, RequestHead, provenance, refusal
 from authz.http.answers import Answer
 from authz.http.callers import Callers
 from authz.http.errors import CallerForbiddenError, MethodNotSupportedError
@@ -47,7 +47,7 @@ class StreamRoute:
         self._changes = changes
         self._bounds = bounds
         self._message_bytes = message_bytes
-        self._open: dict[Session, Connection] = {}
+        self._open: set[_Stream] = set()
         self._closing = False
 
     async def answer(self, head: RequestHead, request: web.BaseRequest) -> Answer:
@@ -67,7 +67,7 @@ class StreamRoute:
     async def close(self) -> None:
         """End every stream: what was asked is answered first (at most 5 s), then 1001."""
         self._closing = True
-        await asyncio.gather(*(self._ended(*each) for each in tuple(self._open.items())))
+        await asyncio.gather(*(self._ended(each) for each in tuple(self._open)))
 
     async def _opened(self, head: RequestHead, request: web.BaseRequest) -> Answer:
         if head.method != "GET":
@@ -77,68 +77,87 @@ class StreamRoute:
         _check_handshake(head, request, connection)
         if self._closing or len(self._open) >= self._bounds.stream.connections:
             raise OverloadedError("There are stream.connections streams open")
-        name = self._decisions.new_id()
         whence = provenance(head.headers)
-        told = self._told(whence.get("ip"), whence.get("user_agent"), whence.get("request_id"))
+        name = self._decisions.new_id()
+        told = self._told(whence)
         whence["request_id"] = whence.get("request_id") or name
         asker = Asker(known.caller, token, whence)
         session = Session(self._decisions, asker, connection.send, self._bounds, self._changes, connection.fail)
+        opened = _Stream(name, known.caller.name, session, connection, time.monotonic())
         # Its place is taken before anything is waited for.
-        self._open[session] = connection
+        self._open.add(opened)
         try:
             await self._decisions.ledger.record(opening(self._decisions.new_id(), name, asker, told))
-            await connection.open(request)
+            await self._begun(opened, request)
         except BaseException:
-            del self._open[session]
+            self._open.discard(opened)
             raise
-        started = time.monotonic()
+        return Answer(Reply(101, {}), upgraded=lambda: self._lived(opened))
 
-        async def upgraded() -> web.StreamResponse:
-            with WS_OPEN_CONNECTIONS.track_inprogress():
-                await self._run(session, connection)
-            await connection.over()
-            await self._record_end(session, connection, name, known.caller.name, time.monotonic() - started)
-            return connection.response
-
-        return Answer(Reply(101, {}), upgraded=upgraded)
-
-    async def _run(self, session: Session, connection: Connection) -> None:
+    async def _begun(self, opened: "_Stream", request: web.BaseRequest) -> None:
         try:
-            while (text := await connection.receive()) is not None:
-                await session.received(text)
-        finally:
-            del self._open[session]
-            await session.end()
+            await opened.connection.open(request)
+        except ConnectionError:
+            await self._record_end(opened)
+            raise BadRequestError("The client has gone") from None
+        if self._closing:
+            await opened.connection.close()
 
-    async def _ended(self, session: Session, connection: Connection) -> None:
+    async def _lived(self, opened: "_Stream") -> web.StreamResponse:
+        with WS_OPEN_CONNECTIONS.track_inprogress():
+            await self._run(opened)
+        await self._record_end(opened)
+        return opened.connection.response
+
+    async def _run(self, opened: "_Stream") -> None:
+        try:
+            while (text := await opened.connection.receive()) is not None:
+                await opened.session.received(text)
+        finally:
+            self._open.discard(opened)
+            await opened.session.end()
+            await opened.connection.over()
+
+    async def _ended(self, opened: "_Stream") -> None:
         try:
             async with asyncio.timeout(_DRAIN_SECONDS):
-                await session.end()
+                await opened.session.end()
         except TimeoutError:
-            _log.warning("stream_not_drained", seconds=_DRAIN_SECONDS)
-        await connection.close()
+            _log.warning("stream_not_drained", seconds=_DRAIN_SECONDS, connection=opened.name)
+        await opened.connection.close()
 
-    async def _record_end(
-        self, session: Session, connection: Connection, name: str, caller: str, seconds: float
-    ) -> None:
-        new_id = self._decisions.new_id
-        ids = (new_id(), new_id(), new_id())
-        events = ending(ids, name, caller, session.counted, seconds, connection.code, connection.fault)
+    async def _record_end(self, opened: "_Stream") -> None:
+        new_id, counted, connection = self._decisions.new_id, opened.session.counted, opened.connection
+        ids, seconds = (new_id(), new_id(), new_id()), time.monotonic() - opened.started
+        events = ending(ids, opened.name, opened.caller, counted, seconds, connection.code, connection.fault)
         try:
             await self._decisions.ledger.record_all(events)
         except (AuditUnavailableError, OverloadedError) as error:
-            _log.error("stream_end_unrecorded", code=error.code, connection=name)
-        sent = sum(session.counted.answered.values())
-        _log.info("stream_ended", connection=name, code=connection.code, fault=connection.fault or None, sent=sent)
+            _log.error("stream_end_unrecorded", code=error.code, connection=opened.name)
+        sent = sum(counted.answered.values())
+        _log.info(
+            "stream_ended", connection=opened.name, code=connection.code, fault=connection.fault or None, sent=sent
+        )
 
-    def _told(self, ip: str | None, user_agent: str | None, request_id: str | None) -> dict[str, Any]:
+    def _told(self, whence: Provenance) -> dict[str, Any]:
+        """Of the handshake, what may be written down."""
         fields = self._decisions.fields
         told = {
-            "ip": fields.ip(ip),
-            "user_agent": fields.user_agent(user_agent),
-            "request_id": shortened(request_id),
+            "ip": fields.ip(whence.get("ip")),
+            "user_agent": fields.user_agent(whence.get("user_agent")),
+            "request_id": shortened(whence.get("request_id")),
         }
         return {name: value for name, value in told.items() if value is not None}
+
+
+class _Stream(NamedTuple):
+    """One stream that is open."""
+
+    name: str
+    caller: str
+    session: Session
+    connection: Connection
+    started: float
 
 
 def _check_handshake(head: RequestHead, request: web.BaseRequest, connection: Connection) -> None:

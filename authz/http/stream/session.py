@@ -36,10 +36,11 @@ from authz.metrics import OTHER
 
 
 class Bounds(NamedTuple):
-    """How much one stream may ask for."""
+    """How much one stream may ask for. `at_once`: so many messages of all streams together are being answered."""
 
     stream: StreamSettings
     batch_items: int
+    at_once: asyncio.Semaphore
 
 
 class Session:
@@ -76,7 +77,9 @@ class Session:
 
     async def received(self, text: str) -> None:
         """Begin with one message; returns when there is room for another, and so whoever reads waits until then."""
+        await self._bounds.at_once.acquire()
         if self._ending:
+            self._bounds.at_once.release()
             return
         task = asyncio.create_task(self._answer(text))
         self._working.add(task)
@@ -93,6 +96,7 @@ class Session:
         await self._subscriptions.close()
 
     def _done(self, task: asyncio.Task[None]) -> None:
+        self._bounds.at_once.release()
         self._working.discard(task)
         if self._room is not None:
             self._room.set()
