@@ -183,9 +183,9 @@ async def verifier(start: Start, settings: IssuerSettings) -> Verifier:
 
 
 async def verify(verifier: Verifier, token: str) -> Subject | TokenRefusal:
-    """What the verifier says of a token; the name that it gives the token itself has a test of its own."""
+    """What the verifier says of a token; the name that it gives the token, and its end, have tests of their own."""
     verdict = await verifier.verify(BearerToken(token))
-    return verdict if isinstance(verdict, TokenRefusal) else msgspec.structs.replace(verdict, token_id=None)
+    return verdict if isinstance(verdict, TokenRefusal) else msgspec.structs.replace(verdict, token_id=None, until=None)
 
 
 async def reason(verifier: Verifier, token: str) -> str:

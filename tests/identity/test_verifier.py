@@ -36,6 +36,14 @@ async def test_a_good_token_is_its_subject(verifier: Verifier, forge: Forge) -> 
     assert await verify(verifier, forge.token()) == ANN
 
 
+async def test_a_subject_says_until_when_it_is_one(verifier: Verifier, forge: Forge) -> None:
+    """`exp` and the issuer's leeway, remembered or not."""
+    token = BearerToken(forge.token(exp=NOW + 60))
+    verdicts = [await verifier.verify(token) for _ in range(2)]
+
+    assert [each.until for each in verdicts if isinstance(each, Subject)] == [NOW + 90] * 2
+
+
 async def test_a_token_has_a_name_that_tells_nothing_of_it(verifier: Verifier, forge: Forge) -> None:
     """The same for the same token, remembered or not; another one for another; a pseudonym under the key."""
     token, other = forge.token(), forge.token(jti="2")
