@@ -10,6 +10,7 @@ from authz.audit.evidence.checking import CheckedProof, check_proof
 from authz.audit.evidence.covered import NotCoveredError
 from authz.audit.evidence.keys import read_node_keys, read_witness_keys
 from authz.audit.evidence.package import Evidence, NothingToShowError, verify_evidence, write_evidence
+from authz.audit.evidence.policies import KeptPolicy, kept_policy
 from authz.audit.evidence.proving import Proven, prove
 from authz.audit.files import Files
 from authz.audit.filters import FILTER_NAMES, Pseudonyms, read_filter
@@ -72,6 +73,7 @@ __all__ = [
     "IndexUse",
     "InvalidEventError",
     "Issue",
+    "KeptPolicy",
     "KeyChange",
     "KeyExistsError",
     "LedgerDamagedError",
@@ -119,6 +121,7 @@ __all__ = [
     "get_audit_events",
     "get_audit_page",
     "holds",
+    "kept_policy",
     "ledger_event",
     "lift_hold",
     "mentions",

@@ -1,6 +1,6 @@
 """The check of a whole ledger: every stream for itself, and all of them against what the node said of them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from heapq import merge
 from pathlib import Path
@@ -16,12 +16,16 @@ from authz.audit.node_claims import NodeClaims
 from authz.audit.prune_lookup import pruned_before
 from authz.audit.published import tiles_directory
 from authz.audit.rollup_record import AUDITOR
-from authz.audit.stream_check import SegmentGoneError, StreamCheck, Task
+from authz.audit.stream_check import Observer, SegmentGoneError, StreamCheck, Task
 from authz.audit.successors import split_number
 from authz.audit.trust import Trust
 
 _TRIES: Final = 3
 """How often a stream is begun anew because segments of it were pruned while it was read."""
+
+
+Reader = Callable[[str, Sequence[bytes], int], None]
+"""Is given the records of every stream as they are read: stream, records, number of the first of them."""
 
 
 class Scope(NamedTuple):
@@ -32,6 +36,7 @@ class Scope(NamedTuple):
     whole: bool
     parse: bool
     progress: Callable[[int], None]
+    reader: Reader | None = None
 
 
 class LedgerCheck:
@@ -108,8 +113,20 @@ class LedgerCheck:
             lambda first_seq: pruned_before(scope.audit, stream, first_seq),
             scope.parse,
             scope.progress,
-            None if node is None else node.observe,
+            self._observer(stream, node),
         )
+
+    def _observer(self, stream: str, node: NodeClaims | None) -> Observer | None:
+        reader = self._scope.reader
+        if reader is None:
+            return None if node is None else node.observe
+
+        def observe(lines: Sequence[bytes], first: int) -> None:
+            if node is not None:
+                node.observe(lines, first)
+            reader(stream, lines, first)
+
+        return observe
 
     def _rolled_up(self, stream: str) -> Iterator[Claim]:
         return merge(*(node.of(stream) for node in self._nodes), key=lambda claim: claim.size)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from authz.audit.findings import Issue, Verification
 from authz.audit.kept import read_since
-from authz.audit.ledger_check import LedgerCheck, Scope
+from authz.audit.ledger_check import LedgerCheck, Reader, Scope
 from authz.audit.location import LedgerUnreadableError, stream_directories
 from authz.audit.remembered import Remembered
 from authz.audit.rotations import trust_after_rotations
@@ -43,6 +43,7 @@ def verify(
     public_keys: Sequence[Path] = (),
     since: Sequence[Path] = (),
     memory: Path | None = None,
+    reader: Reader | None = None,
 ) -> Verification:
     """Read every stream under `path` (see `verify_audit_integrity`) and say all that can be said.
 
@@ -51,6 +52,8 @@ def verify(
     remembered there, and the ledger is held to those of the last time.
 
     With `parse` off the records are not parsed, which misses only numbers and times that somebody chained wrongly.
+    `reader` is given the records as they are read, before anything is known of them: what it makes of them counts only
+    if the ledger is found intact. A stream of which segments vanish meanwhile is read, and handed over, once more.
     `progress` is called with the number of bytes read since the last call. A running writer is no hindrance, nor is a
     running auditor. Of one stream, nothing is said about the others: the node's roll-up is not looked at.
 
@@ -66,7 +69,7 @@ def verify(
     remembered = Remembered(memory, audit, trust)
     kept += [each for each in remembered.kept if not single or each.stream == directories[0].name]
     try:
-        check = LedgerCheck(Scope(audit, directories, not single, parse, progress), trust, kept)
+        check = LedgerCheck(Scope(audit, directories, not single, parse, progress, reader), trust, kept)
         found = check.run()
     except OSError as error:
         raise LedgerUnreadableError(f"{error.filename}: {error.strerror}") from None

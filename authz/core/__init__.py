@@ -56,7 +56,7 @@ from authz.core.evaluations import (
     write_evaluations,
     write_item,
 )
-from authz.core.events import EVENT_TYPES, DecisionBody, Encoded, Event, EventType
+from authz.core.events import EVENT_TYPES, DecisionBody, Encoded, Event, EventType, ShownClaims
 from authz.core.explaining import explained, explained_record, recorded_input
 from authz.core.model import (
     ANONYMOUS,
@@ -201,6 +201,7 @@ __all__ = [
     "Search",
     "SearchFailedError",
     "SearchKind",
+    "ShownClaims",
     "Subject",
     "TokenRefusal",
     "TokenVerifier",

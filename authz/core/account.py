@@ -5,7 +5,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from authz.core.events import DecisionBody
+from authz.core.events import DecisionBody, ShownClaims
 from authz.core.model import AccessRequest, Decision, Subject, TokenRefusal
 from authz.core.place import Place
 from authz.core.ports import Policy, Pseudonyms
@@ -14,6 +14,7 @@ from authz.core.reasons import Kind
 
 _MAX_FREE_FORM_BYTES = 8192
 _MAX_KIND_CHARACTERS = 64
+_MAX_METHODS = 16
 
 EVENT_TYPE_OF = {
     Kind.ALLOW: "auth.scope_granted",
@@ -96,6 +97,7 @@ def account_of(
         roles=subject.roles,
         token_scopes=subject.scopes,
         scope_mode=None if subject.scopes is None else subject.scope_mode,
+        claims=_claims(subject.properties) if subject.properties else None,
         scopes=decision.scopes,
         missing=decision.missing,
         granted_by=decision.granted_by,
@@ -129,6 +131,26 @@ def _outcome(decision: Decision) -> Literal["allow", "deny", "error"]:
     if decision.allow:
         return "allow"
     return "error" if decision.kind is Kind.UNDECIDED else "deny"
+
+
+def _claims(properties: dict[str, Any]) -> ShownClaims | None:
+    """How somebody logged in, as far as the subject says so in a few short words."""
+    stated = properties.get("claims")
+    if not isinstance(stated, dict):
+        return None
+    acr, amr = stated.get("acr"), stated.get("amr")
+    shown = ShownClaims(
+        acr if _is_short(acr) else None,
+        tuple(amr) if isinstance(amr, list) and len(amr) <= _MAX_METHODS and all(map(_is_short, amr)) else None,
+    )
+    return None if shown == _NOTHING_SHOWN else shown
+
+
+_NOTHING_SHOWN = ShownClaims()
+
+
+def _is_short(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= _MAX_KIND_CHARACTERS
 
 
 def _resource(request: AccessRequest, policy: Policy, pseudonyms: Pseudonyms) -> dict[str, Any]:

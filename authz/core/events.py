@@ -121,6 +121,16 @@ class Event(Struct, frozen=True):
     body: Struct | dict[str, Any]
 
 
+class ShownClaims(Struct, frozen=True, omit_defaults=True):
+    """Of the verified claims that an issuer's settings let through, those about how somebody logged in, as they are.
+
+    OpenID Connect Core section 2: `acr`, `amr`. Others may say who somebody is, and are not written down.
+    """
+
+    acr: str | None = None
+    amr: tuple[str, ...] | None = None
+
+
 class DecisionBody(Struct, frozen=True, omit_defaults=True, kw_only=True):
     """The body of a decision's record: all that is needed to evaluate the question again and to explain the answer.
 
@@ -138,6 +148,7 @@ class DecisionBody(Struct, frozen=True, omit_defaults=True, kw_only=True):
     roles: tuple[str, ...] = ()
     token_scopes: tuple[str, ...] | None = None
     scope_mode: str | None = None
+    claims: ShownClaims | None = None
     scopes: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     granted_by: dict[str, tuple[str, ...]] = {}

@@ -42,7 +42,7 @@ def opened(source: str, opa: Opa | None = None, *, token: str | None = None) -> 
     A bundle's signatures are not looked at: nothing is decided by it here. Not from within an event loop.
     Raises NotAPolicyError, BuildError, OpaMissingError, BundleError, PolicyRefusedError or AdminRefusedError.
     """
-    return opened_bundle(source, _bundle(source, opa, token))
+    return opened_bundle(source, bundle_of(source, opa, token=token))
 
 
 def opened_bundle(name: str, found: Bundle) -> Opened:
@@ -51,7 +51,8 @@ def opened_bundle(name: str, found: Bundle) -> Opened:
     return Opened(name, policy, found.data_json)
 
 
-def _bundle(source: str, opa: Opa | None, token: str | None) -> Bundle:
+def bundle_of(source: str, opa: Opa | None = None, *, token: str | None = None) -> Bundle:
+    """The bundle, built if it has to be, as `opened` does."""
     if source.startswith(LIVE):
         return read(asyncio.run(admin_download(source, "/v1/policy/bundle", token)))
     if source.startswith(GIT):

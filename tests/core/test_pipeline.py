@@ -33,6 +33,7 @@ from authz.core import (
     OverloadedError,
     Parameter,
     PolicyDecision,
+    ShownClaims,
     Subject,
     TokenRefusal,
     Until,
@@ -711,6 +712,7 @@ ALICE_RECORDED: dict[str, Any] = {
     "roles": ("user_basic",),
     "token_scopes": ("memory:read",),
     "scope_mode": "restrict",
+    "claims": ShownClaims(acr="2"),
 }
 NOBODY_RECORDED: dict[str, Any] = {"subject_type": "anonymous", "subject_source": "anonymous"}
 

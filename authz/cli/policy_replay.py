@@ -1,0 +1,85 @@
+"""`authz policy replay`: what recorded decisions would have been under another policy."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+import msgspec
+
+from authz.audit import LedgerDamagedError, moment, state_directory, stream_summaries
+from authz.bundle import OpaMissingError
+from authz.cli.ledger_options import could_not_find_out, progress_bar, state_option
+from authz.core import AuthzError
+from authz.policy.history import Replay, Replaying, reads_of, replay, routes_known
+from authz.policy.opened import bundle_of, opened_bundle
+
+_SINCE = click.option("--since", default="", help="Not before: 2026-11-23, 2026-11-23T08:00:00Z, or 7d ago.")
+
+
+@click.command("replay")
+@state_option
+@click.option("--candidate", required=True, help="A bundle, a directory, or git:REF[:DIRECTORY].")
+@click.option("--recorded-under", "under", multiple=True, help="A bundle that the state directory does not keep.")
+@_SINCE
+@click.option("--fail-on", type=click.Choice(["gain", "loss", "any"]), help="Exit 1 if any decision flips so.")
+@click.option("--max-flips", type=int, help="Exit 1 if more decisions flip, of those that --fail-on names.")
+@click.option("--max-untold", default=0, show_default=True, help="With either: exit 3 if more cannot be told.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def replay_command(
+    directory: Path | None,
+    candidate: str,
+    under: tuple[str, ...],
+    since: str,
+    fail_on: str | None,
+    max_flips: int | None,
+    max_untold: int,
+    as_json: bool,
+) -> None:
+    """What would have come out of the decisions in the ledger under --candidate.
+
+    Exit 1: too many flip, or the ledger is not intact. Exit 2: the candidate cannot be replayed. Exit 3: could not find
+    out, as there is no ledger or no opa, or too many decisions cannot be told.
+    """
+    with finding_out():
+        bundle = bundle_of(candidate)
+        known = routes_known(state_directory(directory), bundle, *map(bundle_of, under))
+        policy = opened_bundle(candidate, bundle).policy
+        replaying = Replaying(policy, reads_of(bundle), known, moment("since", since) if since else "")
+        size = sum(summary.size_bytes for summary in stream_summaries(directory))
+        with progress_bar("Replaying", size) as progress:
+            found = replay(replaying, directory, progress)
+    click.echo(msgspec.json.encode(found) if as_json else str(found))
+    if fail_on is not None or max_flips is not None:
+        _gate(found, fail_on or "any", max_flips or 0, max_untold)
+
+
+def _gate(found: Replay, fail_on: str, max_flips: int, max_untold: int) -> None:
+    flips = found.of(fail_on)  # type: ignore[arg-type]  # one of the choices
+    if flips > max_flips:
+        click.echo(f"{flips} decisions flip, and {max_flips} may", err=True)
+        sys.exit(1)
+    if found.unanswered > max_untold:
+        click.echo(f"{found.unanswered} decisions cannot be told, and {max_untold} may be such", err=True)
+        sys.exit(3)
+
+
+@contextmanager
+def finding_out() -> Iterator[None]:
+    """Exit 1 where the ledger is not intact, 2 for a policy that cannot be asked, 3 where nobody can say."""
+    try:
+        with could_not_find_out():
+            yield
+    except LedgerDamagedError as error:
+        click.echo(f"refused: {error}", err=True)
+        sys.exit(1)
+    except OpaMissingError as error:
+        click.echo(f"could not find out: {error}", err=True)
+        sys.exit(3)
+    except AuthzError as error:
+        click.echo(f"refused: {error}", err=True)
+        sys.exit(2)
+
+
+COMMANDS = (replay_command,)

@@ -1,0 +1,23 @@
+"""What was decided, as the ledger has it: asked again of another policy, and read for what nobody uses."""
+
+from authz.policy.history.folding import Fold, Tally
+from authz.policy.history.known import routes_known
+from authz.policy.history.profile import Profile
+from authz.policy.history.reads import Reads, ReadsUnrecordedError, reads_of
+from authz.policy.history.replaying import Flip, Replay, Replaying, Untold, read_verified, replay
+
+__all__ = [
+    "Flip",
+    "Fold",
+    "Profile",
+    "Reads",
+    "ReadsUnrecordedError",
+    "Replay",
+    "Replaying",
+    "Tally",
+    "Untold",
+    "read_verified",
+    "reads_of",
+    "replay",
+    "routes_known",
+]

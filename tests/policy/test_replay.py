@@ -1,0 +1,262 @@
+"""Replaying recorded decisions: the counts of asking again, and a refusal where records do not suffice."""
+
+import asyncio
+import json
+import random
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import pytest
+
+from authz.audit import LedgerDamagedError
+from authz.audit.compress import compress_sealed
+from authz.bundle import read
+from authz.core import AccessRequest, Action, BearerToken, Caller, Entity, Policy, Subject
+from authz.policy import build
+from authz.policy.history import ReadsUnrecordedError, Replay, Replaying, reads_of, replay, routes_known
+from authz.policy.opened import bundle_of, opened
+from tests.audit.published import publish
+from tests.audit.signed_ledger import append_all
+from tests.fakes import House, pseudonym
+from tests.policy.conftest import ROOT
+
+SHIPPED = str(ROOT / "bundles" / "default.tar.gz")
+EDGE = Caller("edge", trusted_to_assert=True)
+SILENT = Caller("shadow", observes=True)
+PEOPLE = [f"person{number}" for number in range(12)]
+ROLES = ("user_basic", "user_premium", "caregiver_basic", "caregiver_advanced", "admin_readonly", "nobody_knows_me")
+PATHS = (
+    "/users/{}/profile", "/users/{}/settings", "/memory", "/memory/{}", "/memory/search", "/calendar/events/{}",
+    "/photos",    "/ai/chat", "/ai/voice", "/health", "/nowhere/{}", "/admin/audit", "/users/{}/wardrobe",
+)  # fmt: skip
+
+
+def _subject(chance: random.Random) -> Subject:
+    name = chance.choice(PEOPLE)
+    claims: dict[str, Any] = {"acr": chance.choice(("silver", "gold"))} if chance.random() < 0.5 else {}
+    if chance.random() < 0.3:
+        claims["amr"] = ["pwd", "mfa"]
+    return Subject(
+        type="user",
+        id=name,
+        source="token",
+        pseudonym=pseudonym(name),
+        roles=tuple(chance.sample(ROLES, chance.randrange(3))),
+        scopes=chance.choice((None, None, ("openid",), ("memory:read", "photos:read"), ())),
+        issuer="https://id.example",
+        properties={"claims": claims} if claims else {},
+    )
+
+
+class Asked(NamedTuple):
+    """Questions, and whom each token is of."""
+
+    tokens: dict[str, Subject]
+    requests: list[AccessRequest]
+
+
+def asked(count: int) -> Asked:
+    """Questions of all kinds that a gateway asks: of tokens good and bad, on paths known and unknown, and on scopes."""
+    chance = random.Random(7)
+    tokens = {f"t{number}": _subject(chance) for number in range(150)}
+    requests = []
+    for number in range(count):
+        path = chance.choice(PATHS).format(chance.choice(PEOPLE))
+        scope = chance.random() < 0.1
+        requests.append(
+            AccessRequest(
+                caller=SILENT if number % 9 == 0 else EDGE,
+                dialect="envoy",
+                action=Action("use" if scope else chance.choice(("GET", "GET", "POST", "PUT", "DELETE", "HEAD"))),
+                resource=Entity("scope", chance.choice(("memory:read", "ai:chat"))) if scope else Entity("route", path),
+                token=BearerToken(chance.choice([*tokens, "bad", "worse"])),
+                ip=chance.choice(("10.1.2.3", "192.0.2.9")),
+                request_id=f"r{number}",
+            )
+        )
+    return Asked(tokens, requests)
+
+
+def _decide(policy: Policy, questions: Asked) -> House:
+    house = House(policy, questions.tokens)  # type: ignore[arg-type]  # a real policy
+
+    async def all_of_them() -> None:
+        for number in range(0, len(questions.requests), 50):
+            if number % 100:
+                await house.decisions.decide_all(questions.requests[number : number + 50])
+                continue
+            for request in questions.requests[number : number + 50]:
+                await house.decisions.decide(request)
+
+    asyncio.run(all_of_them())
+    return house
+
+
+@pytest.fixture(scope="module")
+def questions() -> Asked:
+    """What was asked."""
+    return asked(1500)
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory, questions: Asked) -> Path:
+    """A signed ledger of what the shipped policy decided, in four segments."""
+    state = tmp_path_factory.mktemp("recorded")
+    events = _decide(opened(SHIPPED).policy, questions).ledger.events
+    for start in range(0, len(events), 400):
+        append_all(state / "audit", "main", events[start : start + 400])
+    publish(state, "main")
+    return state
+
+
+@pytest.fixture(scope="module")
+def candidate(tmp_path_factory: pytest.TempPathFactory, opa_binary: Path) -> str:
+    """The shipped policy, changed in every way that data can: grants, conditions, requirements, a role that ended."""
+    root = tmp_path_factory.mktemp("candidate")
+    shutil.copytree(ROOT / "policies", root / "policies")
+    roles = root / "policies" / "authz" / "roles" / "data.yaml"
+    text = roles.read_text().replace("    - care:caregiver\n", "    - care:caregiver\n    - ai:chat\n")
+    text = text.replace("    - ai:voice\n", "").replace(
+        "  description: Sees everything an administrator sees, changes nothing\n",
+        "  description: Sees everything an administrator sees, changes nothing\n  until: 1600000000\n",
+    )
+    roles.write_text(text)
+    scopes = root / "policies" / "authz" / "scopes" / "data.yaml"
+    data = scopes.read_text()
+    for scope, condition in (("memory:read", "{acr: [gold]}"), ("photos:read", "{cidr: [10.0.0.0/8], amr: [mfa]}")):
+        assert f"\n{scope}: {{" in data
+        data = data.replace(f"\n{scope}: {{", f"\n{scope}: {{require: {condition}, ")
+    scopes.write_text(data)
+    out = root / "candidate.tar.gz"
+    build(root / "policies", out, opa_binary)
+    return str(out)
+
+
+def replayed(state: Path, candidate: str) -> Replay:
+    """The replay of a ledger under a candidate."""
+    bundle = bundle_of(candidate)
+    known = routes_known(state, bundle, read(Path(SHIPPED)))
+    return replay(Replaying(opened(candidate).policy, reads_of(bundle), known), state)
+
+
+def test_counts_are_those_of_asking_again(state: Path, candidate: str, questions: Asked) -> None:
+    """Flips, by kind, place and reasons, are exactly those of deciding each raw request under the candidate."""
+    found = replayed(state, candidate)
+    before = [event.body for event in _decide(opened(SHIPPED).policy, questions).ledger.events]
+    after = [event.body for event in _decide(opened(candidate).policy, questions).ledger.events]
+    counts: Counter[tuple[Any, ...]] = Counter()
+    people: dict[tuple[Any, ...], set[str]] = {}
+    for old, new in zip(map(_plain, before), map(_plain, after), strict=True):
+        if (old["decision"] == "allow") != (new["decision"] == "allow"):
+            kind = _kind(old, new)
+            counts[kind] += 1
+            people.setdefault(kind, set()).add(old["subject"])
+    assert found.untold == ()
+    assert found.decisions == len(before)
+    assert found.observed == sum(not _plain(each).get("enforced", True) for each in before)
+    told = {
+        (each.change, each.where, each.scopes, each.before, each.after, each.enforced): (each.decisions, each.subjects)
+        for each in found.flips
+    }
+    assert told == {kind: (count, len(people[kind])) for kind, count in counts.items()}
+    assert {kind[0] for kind in told} == {"gain", "loss"}
+    assert {kind[-1] for kind in told} == {True, False}
+    assert found.same + found.flipped + found.beside == found.decisions
+
+
+def _kind(old: dict[str, Any], new: dict[str, Any]) -> tuple[Any, ...]:
+    gain = new["decision"] == "allow"
+    where = f"{old['action']} {old['route']}" if "route" in old else f"scope {old['resource']['id']}"
+    scopes = tuple((new if gain else old).get("scopes", ()))
+    return "gain" if gain else "loss", where, scopes, old["reason"], new["reason"], old.get("enforced", True)
+
+
+def _plain(body: Any) -> dict[str, Any]:
+    encoded = getattr(body, "text", None) or msgspec.json.encode(body)
+    plain: dict[str, Any] = msgspec.json.decode(encoded)
+    return plain
+
+
+def test_nothing_flips_under_the_policy_itself(state: Path) -> None:
+    """Replayed under the policy that decided, every decision comes out the same, for the same reason."""
+    found = replayed(state, SHIPPED)
+    assert (found.flips, found.untold, found.other_reasons) == ((), (), 0)
+    assert found.same + found.beside == found.decisions == 1500
+
+
+def test_compressed_segments_are_replayed(state: Path, tmp_path: Path, candidate: str) -> None:
+    """A ledger whose sealed segments are compressed gives the same replay."""
+    copied = tmp_path / "state"
+    shutil.copytree(state, copied)
+    compress_sealed(copied / "audit")
+    assert list((copied / "audit" / "main").glob("*.zst"))
+    assert replayed(copied, candidate) == replayed(state, candidate)
+
+
+@pytest.mark.parametrize("at", [0, -1])
+def test_a_tampered_segment_is_refused(state: Path, tmp_path: Path, at: int) -> None:
+    """One decision turned into another, anywhere in a segment, and nothing is replayed."""
+    copied = tmp_path / "state"
+    shutil.copytree(state, copied)
+    path = sorted((copied / "audit" / "main").glob("*.jsonl"))[at]
+    text = path.read_bytes()
+    cut = text.find(b'"decision":"deny"', len(text) // 2)
+    path.write_bytes(text[:cut] + b'"decision":"okay"' + text[cut + 17 :])
+    with pytest.raises(LedgerDamagedError):
+        replayed(copied, SHIPPED)
+
+
+TRAPS = {
+    'x if input.subject.id == "alice"': "uses input.subject.id other than",
+    "x if data.vips[input.subject.id]": "uses input.subject.id other than",
+    "x if input.subject.id in data.vips": "uses input.subject.id other than",
+    'x if {w := input.subject.id; w == "alice"}': "uses input.subject.id other than",
+    "x := input.subject.id": "uses input.subject.id other than",
+    'x if {s := input.subject; s.id == "alice"}': "takes input.subject as a whole",
+    'x if object.get(input, ["subject", "id"], "") == "alice"': "takes input as a whole",
+    'x if {walk(input, [_, v]); v == "alice"}': "takes input as a whole",
+    'x if {some k; input[k].id == "alice"}': "takes input as a whole",
+    'f(s) if s.id == "alice"\nx if f(input.subject)': "takes input.subject as a whole",
+    'import input.subject as who\nx if who.id == "alice"': "imports input.subject",
+    'x if input.resource.params.id == "42"': "uses input.resource.params.id other than",
+    'x if {some n; input.resource.params[n] == "42"}': "uses input.resource.params other than",
+    'x if startswith(input.resource.id, "/admin")': "reads input.resource.id",
+    'p := input.resource.id\nx if {input.resource.type == "scope"; p}\ny if p': "reads input.resource.id",
+    'x if input.context.device == "d1"': "reads input.context.device",
+    'x if input.context.ip == "10.0.0.1"': "uses input.context.ip other than",
+    'x if input.subject.properties.claims.email == "a@b"': "reads input.subject.properties.claims.email",
+    'x if input.resource.properties.owner == "alice"': "reads input.resource.properties.owner",
+    "x if input.context.now % 86400 < 3600": "computes (rem)",
+}
+
+
+@pytest.mark.parametrize("rego", TRAPS)
+def test_what_no_record_has_is_refused(rego: str, opa_binary: Path) -> None:
+    """A policy that reads what records hold as a pseudonym, or not at all, is refused by name, not miscounted."""
+    head = "" if rego.startswith("import") else "\n"
+    module = f"package authz\n{head}{rego}\n"
+    bundle = msgspec.structs.replace(read(Path(SHIPPED)), members={"authz/authz.rego": module.encode()})
+    with pytest.raises(ReadsUnrecordedError, match=TRAPS[rego].replace("(", r"\(").replace(")", r"\)")):
+        reads_of(bundle, opa_binary)
+
+
+def authz(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run `authz policy` with these arguments."""
+    command = [sys.executable, "-m", "authz", "policy", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+def test_the_command_gates(state: Path, candidate: str) -> None:
+    """`replay` exits 1 over the limit on flips, 0 up to it, and its JSON is the same as the sentences' counts."""
+    common = ("replay", "--state", str(state), "--candidate", candidate, "--recorded-under", SHIPPED)
+    found = replayed(state, candidate)
+    done = authz(*common, "--json", "--fail-on", "gain")
+    assert (done.returncode, json.loads(done.stdout)) == (1, json.loads(msgspec.json.encode(found)))
+    done = authz(*common, "--max-flips", str(found.flipped))
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{found}\n", "")
