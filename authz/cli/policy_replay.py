@@ -12,8 +12,7 @@ from authz.audit import LedgerDamagedError, moment, state_directory, stream_summ
 from authz.bundle import OpaMissingError
 from authz.cli.ledger_options import could_not_find_out, progress_bar, state_option
 from authz.core import AuthzError
-from authz.policy.history import Replay, Replaying, reads_of, replay, routes_known
-from authz.policy.opened import bundle_of, opened_bundle
+from authz.policy import Replay, Replaying, bundle_of, opened_bundle, reads_of, replay, routes_known
 
 _SINCE = click.option("--since", default="", help="Not before: 2026-11-23, 2026-11-23T08:00:00Z, or 7d ago.")
 

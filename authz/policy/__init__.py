@@ -21,7 +21,8 @@ from authz.policy.access import (
 from authz.policy.build import BuildReport, build
 from authz.policy.builtins import NATIVE
 from authz.policy.errors import BuildError, Problem
-from authz.policy.opened import NotAPolicyError, Opened, opened, opened_bundle
+from authz.policy.history import Replay, Replaying, reads_of, replay, routes_known
+from authz.policy.opened import NotAPolicyError, Opened, bundle_of, opened, opened_bundle
 from authz.policy.past import Explained, NotADecisionError, explain_event
 
 __all__ = [
@@ -39,10 +40,13 @@ __all__ = [
     "NotAPolicyError",
     "Opened",
     "Problem",
+    "Replay",
+    "Replaying",
     "TooManyConditionsError",
     "as_csv",
     "as_text",
     "build",
+    "bundle_of",
     "cells",
     "difference_of",
     "difference_page",
@@ -52,5 +56,8 @@ __all__ = [
     "opened",
     "opened_bundle",
     "read_approved",
+    "reads_of",
+    "replay",
+    "routes_known",
     "unapproved",
 ]

@@ -4,20 +4,12 @@ from typing import Any, Final, Literal
 
 from msgspec import Struct
 
-from authz.core import AuthzError
-
 SELF: Final = "{=}"
 """In the path of a profile: a segment that is the subject's own ID."""
 UNKNOWN: Final = "{}"
 """In the path of a profile: a segment that no route spelt out."""
 
 _PSEUDONYM: Final = "h1:"
-
-
-class NotADecisionError(AuthzError):
-    """A record that says it is a decision cannot be read as one."""
-
-    code = "not_a_decision"
 
 
 class Recorded(Struct, gc=False, kw_only=True):
