@@ -1,12 +1,17 @@
 """What every test may use: the real opa program, and the rule that nothing is skipped in CI."""
 
+import logging
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
+import structlog
+
+from authz import log
 
 ROOT = Path(__file__).parent.parent
 
@@ -22,6 +27,18 @@ def missing(what: str) -> NoReturn:
 def _own_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """What `authz audit verify` remembers stays in the test."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "xdg-state"))
+
+
+@pytest.fixture(autouse=True)
+def _own_log() -> Iterator[None]:
+    """No log settings outlive a test: not those of a sidecar that ran in this process either."""
+    root_level = logging.getLogger().level
+    yield
+    log.close(0.0)
+    log.set_level("info")
+    logging.getLogger().setLevel(root_level)
+    structlog.contextvars.clear_contextvars()
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

@@ -71,18 +71,6 @@ def pipe() -> Iterator[Pipe]:
             os.close(descriptor)
 
 
-@pytest.fixture(autouse=True)
-def _as_before() -> Iterator[None]:
-    """No log settings outlive a test."""
-    root_level = logging.getLogger().level
-    yield
-    log.close(0.0)
-    log.set_level("info")
-    logging.getLogger().setLevel(root_level)
-    structlog.contextvars.clear_contextvars()
-    structlog.reset_defaults()
-
-
 def logged(pipe: Pipe) -> list[dict[str, Any]]:
     """All lines so far, without their times, which are checked to be times."""
     assert log.flush(10)

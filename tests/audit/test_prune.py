@@ -162,8 +162,8 @@ def test_a_search_that_meets_a_prune_finds_what_stays(state: Path, monkeypatch: 
     """Segments that it listed and that are gone when it comes to them are no error."""
     stream, query = state / "audit" / STREAM, import_module("authz.audit.query")
 
-    def listed_before(directory: Path) -> list[Extent]:
-        found = extents(directory)
+    def listed_before(directory: Path, since: str = "") -> list[Extent]:
+        found = extents(directory, since)
         if len(found) > 8:
             drop(state, midnight(4))
         return found

@@ -78,8 +78,8 @@ def test_a_second_process_on_the_same_state_is_refused(running: Sidecar) -> None
         (["--dev", "--listen", "0.0.0.0:0"], "listen: --dev serves loopback and Unix sockets only, not 0.0.0.0:0"),
         (["--dev", "--listen", "nonsense"], "listen: 'nonsense' is neither HOST:PORT nor unix:PATH"),
         (["--dev", "--workers", "2"], "workers: "),
-        (["--dev", "--engine", "opa"], "engine: "),
-        (["--dev", "--policy", "/does/not/exist"], "/does/not/exist"),
+        (["--dev", "--engine", "rego"], "engine: "),
+        (["--dev", "--policy", "/does/not/exist"], "policy.source: "),
         (["--config", "/does/not/exist"], "/does/not/exist: cannot be read: No such file or directory"),
     ],
 )

@@ -93,9 +93,12 @@ def test_kill_9_never_leads_to_two_histories(tmp_path: Path) -> None:
     for _ in range(KILLS):
         with witness_process(state) as witness:
             clients = [threading.Thread(target=forger.press, args=(witness, leaves)) for _ in range(4)]
+            cosigned, patience = len(forger.cosigned), time.monotonic() + 20
             for each in clients:
                 each.start()
             time.sleep(forger.chance.uniform(0.05, 0.5))
+            while len(forger.cosigned) == cosigned and time.monotonic() < patience:
+                time.sleep(0.01)
             assert witness.stop(signal.SIGKILL) == -signal.SIGKILL
             for each in clients:
                 each.join(20)
