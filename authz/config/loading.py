@@ -13,7 +13,7 @@ from authz.config.privacy import check_privacy
 from authz.config.settings import Settings
 from authz.core import ConfigurationError
 
-_NOT_SETTINGS = re.compile("AUTHZ_(CONFIG|SLO_SOURCE|TEST_.*)")
+_NOT_SETTINGS = re.compile("AUTHZ_(CONFIG|SLO_[A-Z_]*|TEST_.*)")
 """Environment names that belong to other parts."""
 
 

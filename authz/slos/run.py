@@ -20,6 +20,7 @@ from authz.slos.sidecar import Sidecars, measured, read
 SOURCE: Final = "AUTHZ_SLO_SOURCE"
 TOKEN_FILE: Final = "AUTHZ_SLO_TOKEN_FILE"  # noqa: S105 - the name of a variable
 STATE: Final = "AUTHZ_STATE"
+REQUESTS: Final = "AUTHZ_SLO_REQUESTS"
 
 
 class Source(Protocol):
@@ -34,8 +35,8 @@ def run_slo_tests(source: str | None = None) -> dict[str, Any]:
     """Judge every objective.
 
     `source`: the URL of a sidecar's admin listener or of a Prometheus server, else AUTHZ_SLO_SOURCE, else a synthetic
-    run. AUTHZ_SLO_TOKEN_FILE: a token to show there. With one that has `admin:audit:read`, or with AUTHZ_STATE, the
-    ledger itself is verified too.
+    run of AUTHZ_SLO_REQUESTS (2,000) requests. AUTHZ_SLO_TOKEN_FILE: a token to show there. With one that has
+    `admin:audit:read`, or with AUTHZ_STATE, the ledger itself is verified too.
 
     Returns `overall_pass` (True, False, or None for too little data), `critical_failures`, `success_rate` and
     `results`. Raises SloSourceError when the source cannot be asked: that is neither yes nor no.
@@ -67,7 +68,7 @@ def check_audit_integrity(source: str | None = None) -> bool:
     where = source or os.environ.get(SOURCE)
     found = _ledger(where, _token())
     if found is None and where is None:
-        verdict = next(v for v in synthetic.run(objectives()).verdicts if v.objective == "audit-integrity")
+        verdict = next(v for v in synthetic.run(objectives(), _requests()).verdicts if v.objective == "audit-integrity")
         return verdict.state == "met"
     if found is None:
         raise NotEnoughData(
@@ -81,7 +82,7 @@ def judged(source: str | None = None) -> Judgement:
     """As `run_slo_tests`, for those who want the verdicts themselves."""
     where = source or os.environ.get(SOURCE)
     if not where:
-        return synthetic.run(objectives())
+        return synthetic.run(objectives(), _requests())
     token = _token()
     found = open_source([where], token=token)
     return with_ledger(judge_all(found), _ledger(where, token))
@@ -133,6 +134,14 @@ def _ledger(where: str | None, token: str | None) -> tuple[bool, str] | None:
         return None
     answer = msgspec.json.decode(body, type=dict[str, Any])
     return answer["valid"] is True, "; ".join(str(issue["message"]) for issue in answer["issues"])
+
+
+def _requests() -> int:
+    """How many requests a synthetic run makes here."""
+    stated = os.environ.get(REQUESTS, str(synthetic.REQUESTS))
+    if not stated.isdecimal() or int(stated) < 1:
+        raise SloSourceError(f"{REQUESTS}: must be a whole number from 1")
+    return int(stated)
 
 
 def _token() -> str | None:
