@@ -30,6 +30,7 @@ from authz.cli.policy_access import COMMANDS as ACCESS_COMMANDS
 from authz.cli.policy_admin import COMMANDS as POLICY_COMMANDS
 from authz.cli.policy_replay import COMMANDS as REPLAY_COMMANDS
 from authz.cli.policy_sign import COMMANDS as SIGNING_COMMANDS
+from authz.cli.policy_used import COMMANDS as USED_COMMANDS
 from authz.cli.report import report
 from authz.cli.revoke import revoke
 from authz.cli.serve import serve
@@ -67,7 +68,7 @@ for command in (
     *EVIDENCE_COMMANDS,
 ):
     audit.add_command(command)
-for command in (*ACCESS_COMMANDS, *REPLAY_COMMANDS, *SIGNING_COMMANDS, *POLICY_COMMANDS):
+for command in (*ACCESS_COMMANDS, *REPLAY_COMMANDS, *USED_COMMANDS, *SIGNING_COMMANDS, *POLICY_COMMANDS):
     policy.add_command(command)
 for command in (pseudonyms, team):
     keys.add_command(command)

@@ -21,7 +21,21 @@ from authz.policy.access import (
 from authz.policy.build import BuildReport, build
 from authz.policy.builtins import NATIVE
 from authz.policy.errors import BuildError, Problem
-from authz.policy.history import Replay, Replaying, reads_of, replay, routes_known
+from authz.policy.history import (
+    Fold,
+    Replay,
+    Replaying,
+    RoleUse,
+    SubjectUse,
+    held_by,
+    holders,
+    missing_routes,
+    read_verified,
+    reads_of,
+    replay,
+    routes_known,
+    unused,
+)
 from authz.policy.opened import NotAPolicyError, Opened, bundle_of, opened, opened_bundle
 from authz.policy.past import Explained, NotADecisionError, explain_event
 
@@ -34,6 +48,7 @@ __all__ = [
     "Compared",
     "Difference",
     "Explained",
+    "Fold",
     "Matrix",
     "Narrowed",
     "NotADecisionError",
@@ -42,6 +57,8 @@ __all__ = [
     "Problem",
     "Replay",
     "Replaying",
+    "RoleUse",
+    "SubjectUse",
     "TooManyConditionsError",
     "as_csv",
     "as_text",
@@ -51,13 +68,18 @@ __all__ = [
     "difference_of",
     "difference_page",
     "explain_event",
+    "held_by",
+    "holders",
     "matrix_of",
     "matrix_page",
+    "missing_routes",
     "opened",
     "opened_bundle",
     "read_approved",
+    "read_verified",
     "reads_of",
     "replay",
     "routes_known",
     "unapproved",
+    "unused",
 ]

@@ -1,0 +1,141 @@
+"""What nobody used, who holds what, and which routes are missing, from a ledger of a few decisions."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from authz.core import DecisionBody, Event
+from authz.policy import Fold, held_by, holders, missing_routes, read_verified, unused
+from authz.policy.history import Holder, RoleUse, SubjectUse, Unused
+from authz.policy.history.used import Held, NoRolesError
+from tests.audit.published import publish
+from tests.audit.signed_ledger import append_all
+from tests.fakes import pseudonym
+from tests.policy.conftest import ROOT
+
+ALICE, BOB, CAROL = map(pseudonym, ("alice", "bob", "carol"))
+HELD = Held(
+    roles={
+        "reader": frozenset({"doc:read"}),
+        "writer": frozenset({"doc:read", "doc:write", "doc:share", "doc:sign"}),
+        "ghost": frozenset({"doc:read"}),
+    },
+    implies={
+        "doc:read": frozenset({"doc:read"}),
+        "doc:write": frozenset({"doc:read", "doc:write"}),
+        "doc:share": frozenset({"doc:share"}),
+        "doc:sign": frozenset({"doc:sign"}),
+    },
+)
+
+
+def _event(number: int, subject: str, roles: tuple[str, ...], **fields: Any) -> Event:
+    allow = fields.get("decision", "allow") == "allow"
+    stated = {
+        "decision": "allow",
+        "reason": "scope_granted",
+        "subject": subject,
+        "subject_type": "user",
+        "subject_source": "token",
+        "roles": roles,
+        "action": "GET",
+        "revision": "r1",
+        "engine": "embedded",
+        "dialect": "envoy",
+        "caller": "edge",
+    }
+    return Event(f"e{number}", "auth.scope_granted" if allow else "auth.scope_denied", DecisionBody(**stated | fields))
+
+
+EVENTS = (
+    _event(1, ALICE, ("writer",), route="/docs", granted_by={"doc:read": ("writer",)}),
+    _event(2, ALICE, ("writer",), route="/docs", granted_by={"doc:write": ("writer",)}),
+    _event(3, BOB, ("writer", "reader"), route="/docs", granted_by={"doc:read": ("reader", "writer")}),
+    _event(4, CAROL, ("reader",), route="/docs", decision="deny", reason="not_owner", scopes=("doc:read",)),
+    _event(5, BOB, ("writer",), path=f"/docs/{pseudonym('x')}/pages/{BOB}", decision="deny", reason="unmatched_route"),
+    _event(
+        6, ALICE, ("writer",), path=f"/docs/{pseudonym('y')}/pages/{BOB}", decision="deny", reason="unmatched_route"
+    ),
+    _event(7, ALICE, (), path="/docs", action="DELETE", decision="deny", reason="method_not_allowed", host="a.test"),
+)
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A signed ledger of these decisions."""
+    state = tmp_path_factory.mktemp("used")
+    append_all(state / "audit", "main", list(EVENTS))
+    publish(state, "main")
+    return state
+
+
+@pytest.fixture(scope="module")
+def fold(state: Path) -> Fold:
+    """The ledger, folded."""
+    fold = Fold()
+    read_verified(fold, state)
+    return fold
+
+
+def test_unused(fold: Fold) -> None:
+    """Per role what was granted by it and what never was, the smallest role that would do, and who holds far more."""
+    assert unused(fold.tallies, HELD) == Unused(
+        roles=(
+            RoleUse("ghost", 0, (), ("doc:read",), ()),
+            RoleUse("reader", 2, ("doc:read",), (), ("doc:read",)),
+            RoleUse("writer", 2, ("doc:read", "doc:write"), ("doc:share", "doc:sign"), ("doc:write",)),
+        ),
+        far_more=(SubjectUse(BOB, ("reader", "writer"), 4, ("doc:read",)),),
+    )
+
+
+def test_holders(fold: Fold) -> None:
+    """Everybody seen with a role that holds the scope, and whether the scope was ever granted to them."""
+    assert holders(fold.tallies, HELD, "doc:read") == sorted(
+        [Holder(ALICE, ("writer",), True), Holder(BOB, ("reader", "writer"), True), Holder(CAROL, ("reader",), False)],
+        key=lambda holder: holder.subject,
+    )
+    assert holders(fold.tallies, HELD, "doc:eat") == []
+
+
+def test_unmatched(fold: Fold) -> None:
+    """Paths that differ in IDs only are one, and the entry to paste is a route with these parameters."""
+    found = missing_routes(fold.tallies)
+    assert [(row.method, row.path, row.host, row.reason, row.decisions, row.subjects) for row in found] == [
+        ("GET", "/docs/{id}/pages/{id2}", None, "unmatched_route", 2, 2),
+        ("DELETE", "/docs", "a.test", "method_not_allowed", 1, 1),
+    ]
+    assert [yaml.safe_load(row.yaml()) for row in found] == [
+        {"/docs/{id}/pages/{id2}": [{"methods": ["GET"], "all_of": ["WHICH_SCOPE"]}]},
+        {"/docs": [{"methods": ["DELETE"], "host": "a.test", "all_of": ["WHICH_SCOPE"]}]},
+    ]
+
+
+def test_a_policy_without_that_table_is_refused() -> None:
+    """Where the data does not say which role holds what, nothing is said about roles."""
+    with pytest.raises(NoRolesError):
+        held_by(b'{"authz":{}}')
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        (("unused", "--policy", str(ROOT / "bundles" / "default.tar.gz")), "nobody was seen with it"),
+        (("holders", "--policy", str(ROOT / "bundles" / "default.tar.gz"), "--scope", "memory:read"), "0 subjects"),
+        (("unmatched",), "/docs/{id}/pages/{id2}:"),
+    ],
+)
+def test_the_commands(state: Path, command: tuple[str, ...], expected: str) -> None:
+    """Each command reads a verified ledger and says it in words, or as JSON."""
+    whole = [sys.executable, "-m", "authz", "policy", *command, "--state", str(state)]
+    done = subprocess.run(whole, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert expected in done.stdout
+    done = subprocess.run([*whole, "--json"], capture_output=True, text=True, check=True)
+    json.loads(done.stdout)
