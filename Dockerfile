@@ -5,6 +5,7 @@ WORKDIR /src
 COPY pyproject.toml README.md ./
 COPY authz authz
 COPY bundles bundles
+COPY policies policies
 RUN python -m venv /opt/authz && /opt/authz/bin/pip install --no-cache-dir .
 
 FROM python:3.11-slim

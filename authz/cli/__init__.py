@@ -30,6 +30,7 @@ from authz.cli.policy_access import COMMANDS as ACCESS_COMMANDS
 from authz.cli.policy_admin import COMMANDS as POLICY_COMMANDS
 from authz.cli.policy_replay import COMMANDS as REPLAY_COMMANDS
 from authz.cli.policy_sign import COMMANDS as SIGNING_COMMANDS
+from authz.cli.policy_start import COMMANDS as STARTING_COMMANDS
 from authz.cli.policy_used import COMMANDS as USED_COMMANDS
 from authz.cli.report import report
 from authz.cli.revoke import revoke
@@ -68,7 +69,14 @@ for command in (
     *EVIDENCE_COMMANDS,
 ):
     audit.add_command(command)
-for command in (*ACCESS_COMMANDS, *REPLAY_COMMANDS, *USED_COMMANDS, *SIGNING_COMMANDS, *POLICY_COMMANDS):
+for command in (
+    *STARTING_COMMANDS,
+    *ACCESS_COMMANDS,
+    *REPLAY_COMMANDS,
+    *USED_COMMANDS,
+    *SIGNING_COMMANDS,
+    *POLICY_COMMANDS,
+):
     policy.add_command(command)
 for command in (pseudonyms, team):
     keys.add_command(command)

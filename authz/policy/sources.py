@@ -12,6 +12,9 @@ DATA_NAMES = ("data.yaml", "data.json")
 INPUT_SCHEMA = "schemas/input.json"
 """Optional JSON schema of the input document, which the Rego is checked against. Not part of the policy."""
 
+_BESIDE = ("schemas/", "cases/")
+"""Folders whose files are about the policy and no part of it."""
+
 _DATA_SUFFIXES = {".yaml", ".yml", ".json"}
 
 

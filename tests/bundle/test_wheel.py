@@ -13,7 +13,7 @@ from authz import bundle
 from tests.conftest import missing
 
 ROOT = Path(__file__).parents[2]
-PARTS = ["authz", "bundles", "pyproject.toml", "README.md", "LICENSE"]
+PARTS = ["authz", "bundles", "policies", "pyproject.toml", "README.md", "LICENSE"]
 
 
 @pytest.mark.slow
