@@ -51,3 +51,6 @@ def test_a_wheel_carries_the_shipped_bundle(tmp_path: Path) -> None:
     assert read.stdout.split() == [str(installed / "authz/bundle/__init__.py"), bundle.read_shipped().revision]
     parts = installed / "authz" / "audit" / "evidence"
     assert {path.name for path in parts.iterdir()} >= {"README.txt", "verify.py"}, "evidence packages need both"
+    sources = [path.relative_to(ROOT) for path in (ROOT / "policies").rglob("*") if path.is_file()]
+    unlike = [name for name in sources if (installed / "authz" / name).read_bytes() != (ROOT / name).read_bytes()]
+    assert not unlike, "`authz policy init` lays these out"
