@@ -89,7 +89,7 @@ class PolicyFiles:
         """Right below the template's key, indented as what stands there."""
         file = self._file("routes")
         text = file.read_text(encoding="utf-8")
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        root: Any = yaml.compose(text, Loader=yaml.SafeLoader)
         key, value = next((k, v) for k, v in root.value if k.value == template)
         if value.flow_style:
             raise NotEmptyError(f"{file}:{key.start_mark.line + 1}: write {template} as a list of `- ` entries first")
