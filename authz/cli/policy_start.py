@@ -34,7 +34,7 @@ def init_command(directory: Path, openapi: Path | None, schemes: tuple[str, ...]
     click.echo(f"{directory}: a policy without routes: every request is denied")
     if openapi is not None:
         _import(openapi, directory, schemes)
-    click.echo(f"Try it: authz policy test {directory}")
+    click.echo(f"Next: authz policy matrix {directory}")
 
 
 @click.command("import")
@@ -66,7 +66,7 @@ def import_command(file: Path, directory: Path, check: bool, schemes: tuple[str,
 def new_command(
     kind: str, name: str, directory: Path, methods: tuple[str, ...], scopes: tuple[str, ...], description: str
 ) -> None:
-    """Add a role, a scope or a route called NAME, and the case that holds it."""
+    """Add a role, a scope or a route called NAME, and a case file beside it that says what it has to do."""
     files = PolicyFiles(directory)
     if name in files.read(f"{kind}s"):
         raise click.UsageError(f"{name}: there is such a {kind} already")

@@ -65,7 +65,7 @@ REMEDIES: Final[dict[str, Remedy]] = {
     ),
     "policy_undefined": Remedy(
         "the policy gave no answer to this question.",
-        "Give `data.authz.decision` a default; `authz policy test` finds such questions.",
+        "Give `data.authz.decision` a default, so that every input has an answer.",
     ),
     "policy_contract": Remedy(
         "the policy's answer is outside the contract.",

@@ -9,7 +9,7 @@ from authz.policy.starting.document import Operation
 from authz.policy.starting.files import PolicyFiles
 from authz.policy.starting.requirement import Requirement
 
-_HEADING = "# Decisions that this policy has to give: `authz policy test`.\ncases:\n"
+_HEADING = "# Decisions that this policy has to give.\ncases:\n"
 
 
 def new_role(files: PolicyFiles, name: str, scopes: tuple[str, ...], description: str) -> Path:
