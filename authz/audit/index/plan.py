@@ -18,7 +18,7 @@ from authz.audit.filters import PARAM, Filter, Test, read_filter
 from authz.audit.index.row import VALUE_BYTES, VALUE_FIELDS, Row, param_text, shape_key, value_key
 from authz.audit.index.shapes import PassingShapes
 
-COUNTED: Final = 1024
+COUNTED: Final = 512
 """Rows of a chunk are counted up to here: what has fewer leads without further thought."""
 
 MERGED: Final = 128
