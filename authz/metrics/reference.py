@@ -55,19 +55,12 @@ are prometheus_client's.
 
 Counting a decision touches one small object with plain numbers: which series it belongs to is worked out once for
 each kind of decision, and the numbers are carried over into the metrics before they are read. Decision, request and
-record together add less than 3 us (`python -m tests.bench.metrics_bench`). A scrape is rendered in pieces of at most
+record together add about 1 us (`python -m tests.bench.metrics_bench`). A scrape is rendered in pieces of at most
 2 ms, between which the event loop gets its turn, so it never holds up decisions; `sample_limit` in
 `deploy/prometheus/prometheus.yml` is a backstop.
 
-## Several workers
-
-`workers` is 1 today. Several will not share a port with `SO_REUSEPORT` (a scrape would meet one of them by chance),
-nor files (prometheus_client's multiprocess mode has no exemplars and drops no series). Each will hand its numbers to
-the supervisor, which alone serves the admin listener: every `carry_over` sends what was added since the last one, as
-label values and numbers, over the pipe by which the supervisor started it, so the supervisor's counters go on when a
-worker is restarted, and sums stay sums. Gauges carry a `worker` label, or are the largest or the sum as their meaning
-has it; exemplars come along, the newest stays. A worker that does not answer within the scrape's time is missing from
-it and counted.
+`workers` is 1 today; how several will be counted together is
+[decided](decisions/0014-counting-aside.md#several-workers-when-they-are-built).
 """
 
 

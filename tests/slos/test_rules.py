@@ -175,3 +175,23 @@ def test_every_runbook_is_an_alerts() -> None:
 def test_there_are_alerts_of_every_severity() -> None:
     """The mission's: something pages, something warns, something informs."""
     assert {each.severity for each in alerts()} == {"critical", "warning", "info"}
+
+
+def test_alertmanager_takes_its_file() -> None:
+    """The file is one for Alertmanager, and sends each severity to its receiver."""
+    program = shutil.which("amtool") or missing("amtool (prometheus-alertmanager)")
+    file = f"--config.file={PROMETHEUS / 'alertmanager.yml'}"
+    checked = subprocess.run(
+        [program, "check-config", PROMETHEUS / "alertmanager.yml"], capture_output=True, check=False
+    )
+    assert checked.returncode == 0, checked.stdout
+    routed = {
+        severity: subprocess.run(
+            [program, "config", "routes", "test", file, f"severity={severity}"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        for severity in ("critical", "warning", "info")
+    }
+    assert routed == {"critical": "pager", "warning": "tickets", "info": "channel"}
