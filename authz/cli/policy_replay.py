@@ -12,7 +12,19 @@ from authz.audit import LedgerDamagedError, moment, state_directory, stream_summ
 from authz.bundle import OpaMissingError
 from authz.cli.ledger_options import could_not_find_out, progress_bar, state_option
 from authz.core import AuthzError
-from authz.policy import Replay, Replaying, bundle_of, opened_bundle, reads_of, replay, routes_known
+from authz.policy import (
+    Fold,
+    Replay,
+    Replaying,
+    bundle_of,
+    opened_bundle,
+    read_profiles,
+    read_verified,
+    reads_of,
+    replay,
+    routes_known,
+    write_profiles,
+)
 
 _SINCE = click.option("--since", default="", help="Not before: 2026-11-23, 2026-11-23T08:00:00Z, or 7d ago.")
 
@@ -20,6 +32,7 @@ _SINCE = click.option("--since", default="", help="Not before: 2026-11-23, 2026-
 @click.command("replay")
 @state_option
 @click.option("--candidate", required=True, help="A bundle, a directory, or git:REF[:DIRECTORY].")
+@click.option("--profile", "profiled", type=click.Path(path_type=Path), help="What `profile` wrote, for a ledger.")
 @click.option("--recorded-under", "under", multiple=True, help="A bundle that the state directory does not keep.")
 @_SINCE
 @click.option("--fail-on", type=click.Choice(["gain", "loss", "any"]), help="Exit 1 if any decision flips so.")
@@ -29,6 +42,7 @@ _SINCE = click.option("--since", default="", help="Not before: 2026-11-23, 2026-
 def replay_command(
     directory: Path | None,
     candidate: str,
+    profiled: Path | None,
     under: tuple[str, ...],
     since: str,
     fail_on: str | None,
@@ -46,9 +60,12 @@ def replay_command(
         known = routes_known(state_directory(directory), bundle, *map(bundle_of, under))
         policy = opened_bundle(candidate, bundle).policy
         replaying = Replaying(policy, reads_of(bundle), known, moment("since", since) if since else "")
-        size = sum(summary.size_bytes for summary in stream_summaries(directory))
-        with progress_bar("Replaying", size) as progress:
-            found = replay(replaying, directory, progress)
+        if profiled is not None:
+            replaying.take(read_profiles(profiled))
+            found = replaying.result()
+        else:
+            with progress_bar("Replaying", sum(each.size_bytes for each in stream_summaries(directory))) as progress:
+                found = replay(replaying, directory, progress)
     click.echo(msgspec.json.encode(found) if as_json else str(found))
     if fail_on is not None or max_flips is not None:
         _gate(found, fail_on or "any", max_flips or 0, max_untold)
@@ -81,4 +98,21 @@ def finding_out() -> Iterator[None]:
         sys.exit(2)
 
 
-COMMANDS = (replay_command,)
+@click.command("profile")
+@state_option
+@click.option("--since", default="30d", show_default=True, help="Decisions not before that.")
+@click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The file.")
+def profile_command(directory: Path | None, since: str, output: Path) -> None:
+    """Write what was asked and decided, with counts and no subjects, for `replay --profile` where there is no ledger.
+
+    Exit 1: the ledger is not intact. Exit 3: could not find out.
+    """
+    with finding_out():
+        fold = Fold(moment("since", since))
+        with progress_bar("Reading", sum(each.size_bytes for each in stream_summaries(directory))) as progress:
+            read_verified(fold, directory, progress)
+        write_profiles(output, fold.tallies)
+    click.echo(f"{output}: {len(fold.tallies)} profiles of {fold.decisions} decisions")
+
+
+COMMANDS = (replay_command, profile_command)

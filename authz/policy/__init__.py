@@ -30,11 +30,13 @@ from authz.policy.history import (
     held_by,
     holders,
     missing_routes,
+    read_profiles,
     read_verified,
     reads_of,
     replay,
     routes_known,
     unused,
+    write_profiles,
 )
 from authz.policy.opened import NotAPolicyError, Opened, bundle_of, opened, opened_bundle
 from authz.policy.past import Explained, NotADecisionError, explain_event
@@ -102,10 +104,12 @@ __all__ = [
     "opened_bundle",
     "read_approved",
     "read_document",
+    "read_profiles",
     "read_verified",
     "reads_of",
     "replay",
     "routes_known",
     "unapproved",
     "unused",
+    "write_profiles",
 ]

@@ -18,7 +18,20 @@ from authz.audit.compress import compress_sealed
 from authz.bundle import read
 from authz.core import AccessRequest, Action, BearerToken, Caller, Entity, Policy, Subject
 from authz.policy import build
-from authz.policy.history import ReadsUnrecordedError, Replay, Replaying, reads_of, replay, routes_known
+from authz.policy.history import (
+    Flip,
+    Fold,
+    ReadsUnrecordedError,
+    Replay,
+    Replaying,
+    read_profiles,
+    read_verified,
+    reads_of,
+    replay,
+    routes_known,
+    write_profiles,
+)
+from authz.policy.history.kept import ProfileUnreadableError
 from authz.policy.opened import bundle_of, opened
 from tests.audit.published import publish
 from tests.audit.signed_ledger import append_all
@@ -198,6 +211,36 @@ def test_compressed_segments_are_replayed(state: Path, tmp_path: Path, candidate
     assert replayed(copied, candidate) == replayed(state, candidate)
 
 
+def _told(flip: Flip) -> tuple[Any, ...]:
+    return flip.change, flip.where, flip.scopes, flip.before, flip.after, flip.enforced
+
+
+def test_a_profile_replays_without_the_ledger(state: Path, tmp_path: Path, candidate: str) -> None:
+    """What `profile` writes holds no pseudonym and gives the same flips, without subjects; what depends on an address
+    cannot be told; a cut file is refused."""
+    fold = Fold()
+    read_verified(fold, state)
+    file = tmp_path / "profile.jsonl"
+    write_profiles(file, fold.tallies)
+    assert b"h1:" not in file.read_bytes()
+    whole = replayed(state, candidate)
+    bundle = bundle_of(candidate)
+    replaying = Replaying(opened(candidate).policy, reads_of(bundle), routes_known(state, bundle, read(Path(SHIPPED))))
+    replaying.take(read_profiles(file))
+    found = replaying.result()
+    told = {_told(each): each for each in found.flips}
+    for flip in whole.flips:
+        if "photos" not in flip.where:
+            same = told[_told(flip)]
+            assert (same.decisions, same.subjects) == (flip.decisions, None)
+            assert (same.first, same.last) == (flip.first, flip.last)
+    assert {each.where for each in found.untold} == {"GET /photos", "HEAD /photos"}
+    assert found.decisions == whole.decisions == found.same + found.flipped + found.beside + found.unanswered
+    file.write_bytes(file.read_bytes()[: len(file.read_bytes()) // 2])
+    with pytest.raises(ProfileUnreadableError):
+        read_profiles(file)
+
+
 @pytest.mark.parametrize("at", [0, -1])
 def test_a_tampered_segment_is_refused(state: Path, tmp_path: Path, at: int) -> None:
     """One decision turned into another, anywhere in a segment, and nothing is replayed."""
@@ -205,9 +248,9 @@ def test_a_tampered_segment_is_refused(state: Path, tmp_path: Path, at: int) -> 
     shutil.copytree(state, copied)
     path = sorted((copied / "audit" / "main").glob("*.jsonl"))[at]
     text = path.read_bytes()
-    cut = text.find(b'"decision":"deny"', len(text) // 2)
-    path.write_bytes(text[:cut] + b'"decision":"okay"' + text[cut + 17 :])
-    with pytest.raises(LedgerDamagedError):
+    cut = text.find(b'"action":"GET"', len(text) // 2)
+    path.write_bytes(text[:cut] + b'"action":"PUT"' + text[cut + 14 :])
+    with pytest.raises(LedgerDamagedError, match="not intact"):
         replayed(copied, SHIPPED)
 
 

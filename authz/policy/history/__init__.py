@@ -1,6 +1,7 @@
 """What was decided, as the ledger has it: asked again of another policy, and read for what nobody uses."""
 
 from authz.policy.history.folding import Fold, Tally
+from authz.policy.history.kept import read_profiles, write_profiles
 from authz.policy.history.known import routes_known
 from authz.policy.history.profile import Profile
 from authz.policy.history.reads import Reads, ReadsUnrecordedError, reads_of
@@ -35,9 +36,11 @@ __all__ = [
     "held_by",
     "holders",
     "missing_routes",
+    "read_profiles",
     "read_verified",
     "reads_of",
     "replay",
     "routes_known",
     "unused",
+    "write_profiles",
 ]

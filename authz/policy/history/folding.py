@@ -4,6 +4,7 @@ Of each record no more is parsed than tells profiles apart; all of it only where
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from typing import Final
 
 import msgspec
@@ -15,6 +16,8 @@ from authz.policy.history.profile import Profile, Recorded, ownership, path_patt
 _KINDS: Final = frozenset(name for name, row in EVENT_TYPES.items() if "decision" in row.required)
 _MOST_SHAPES: Final = 200_000
 """So many different cuts are remembered; after that all are forgotten, so that memory stays small."""
+_TS_AFTER: Final = 73
+"""Where `prev` ends."""
 _NONE: Final = msgspec.Raw()
 _UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
@@ -31,6 +34,13 @@ class Tally:
         self.count = 0
         self.subjects: set[str] | None = set()
         self._first = self._last = line
+
+    @classmethod
+    def of(cls, count: int, first: str, last: str) -> "Tally":
+        """One that was counted elsewhere, without subjects. Raises ValueError for times that are none."""
+        made = cls(_timed(first))
+        made.count, made._last, made.subjects = count, _timed(last), None
+        return made
 
     def add(self, subject: str | None, line: bytes) -> None:
         """One more."""
@@ -200,8 +210,14 @@ def _shape(seen: _Seen) -> tuple[object, ...]:
     )
 
 
+def _timed(ts: str) -> bytes:
+    """A line with nothing but its time in it."""
+    datetime.fromisoformat(ts)
+    return b" " * _TS_AFTER + b',"ts":"' + ts.encode() + b'"'
+
+
 def _ts(line: bytes) -> bytes:
-    at = line.find(b',"ts":"', 73) + 7
+    at = line.find(b',"ts":"', _TS_AFTER) + 7
     return line[at : at + 27]
 
 

@@ -26,7 +26,7 @@ class Flip(Struct, frozen=True):
     """Decisions that would have come out otherwise: a gain is a deny that would be an allow.
 
     `scopes`: those that decide it, of the side that allows. `subjects`: how many different ones, as far as
-    pseudonyms tell. `first`, `last`: when it was seen.
+    pseudonyms tell; None where that was not kept. `first`, `last`: when it was seen.
     """
 
     change: Change
@@ -36,13 +36,14 @@ class Flip(Struct, frozen=True):
     after: str
     enforced: bool
     decisions: int
-    subjects: int
+    subjects: int | None
     first: str
     last: str
 
     def __str__(self) -> str:
         verb = "would be allowed" if self.change == "gain" else "would be denied"
-        seen = f"{self.decisions} decisions of {self.subjects} subjects, {self.first[:19]}Z to {self.last[:19]}Z"
+        people = "" if self.subjects is None else f" of {self.subjects} subjects"
+        seen = f"{self.decisions} decisions{people}, {self.first[:19]}Z to {self.last[:19]}Z"
         by = f" by {', '.join(self.scopes)}" if self.scopes else ""
         apart = "" if self.enforced else ", not enforced then either"
         return f"{self.where} {verb}{by} ({self.before} -> {self.after}): {seen}{apart}"
@@ -246,7 +247,7 @@ def _flips(tallies: Mapping[_Kind, Tally]) -> list[Flip]:
             after=kind.after,
             enforced=kind.enforced,
             decisions=tally.count,
-            subjects=len(tally.subjects or ()),
+            subjects=None if tally.subjects is None else len(tally.subjects),
             first=tally.first,
             last=tally.last,
         )
