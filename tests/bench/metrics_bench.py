@@ -16,7 +16,18 @@ import structlog
 from prometheus_client import generate_latest
 
 from authz import log, metrics
-from authz.core import ANONYMOUS, AccessRequest, Action, Caller, Catalogue, CatalogueRoute, Decision, Entity
+from authz.core import (
+    ANONYMOUS,
+    AccessRequest,
+    Action,
+    Caller,
+    Catalogue,
+    CatalogueRoute,
+    Decision,
+    DecisionBody,
+    Entity,
+    Event,
+)
 
 SCRAPES = 20
 
@@ -83,6 +94,12 @@ def main() -> dict[str, float]:
     found["bound_inc_us"] = _microseconds(child.inc)
     found["decided_us"] = _microseconds(lambda: meter.decided(request, decision, 0.0008))
     found["request_finished_us"] = _microseconds(lambda: meter.request_finished("/things/1/{id}", "GET", 200, 0.0008))
+
+    body = DecisionBody(
+        decision="allow", reason="scope_granted", revision="r1", engine="e", dialect="d", caller="bench"
+    )
+    record = Event("1", "auth.scope_granted", body)
+    found["recorded_us"] = _microseconds(lambda: meter.recorded(record))
 
     found["render_ms"] = _milliseconds(lambda: "".join(metrics.REGISTRY.pieces(openmetrics=False)).encode())
     found["render_openmetrics_ms"] = _milliseconds(lambda: "".join(metrics.REGISTRY.pieces(openmetrics=True)).encode())
