@@ -29,7 +29,7 @@ async def test_an_allow_and_a_deny_are_bare(running: Running) -> None:
 
 
 async def test_an_explanation_is_given_when_asked_for(running: Running) -> None:
-    """`?explain=true` says which scopes were needed and which role granted them, under which revision."""
+    """`?explain=true` says which scopes were needed, which role granted them, under which revision, and in words."""
     answer = await running.evaluate(question(), "?explain=true")
 
     assert answer.body == {
@@ -41,6 +41,10 @@ async def test_an_explanation_is_given_when_asked_for(running: Running) -> None:
             "missing": [],
             "granted_by": {"memory:read": ["user_basic"]},
             "revision": running.pdp.policies.active.revision,
+            "why": [
+                "Allowed: GET /memory needs memory:read, which the subject holds.",
+                "memory:read is held through user_basic > memory:read.",
+            ],
         },
     }
 
