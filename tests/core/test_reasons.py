@@ -224,6 +224,7 @@ def test_a_decisions_record_has_every_published_field() -> None:
         "resource",
         "limit",
         "retry_after_seconds",
+        "claims",
     }
 
 
