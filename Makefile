@@ -1,7 +1,7 @@
 # Every target works from a bare clone: what it needs is made first, and only if it is missing.
 PYTHON ?= python3
 BIN := .venv/bin
-# Tests wait for devices and processes more than they compute, so one process for each core and work taken over.
+# One test process for each core: tests wait for devices and processes more than they compute.
 PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal
 READY := .venv/ready
 
@@ -27,7 +27,7 @@ test-fast: $(READY)
 
 test-full: $(READY)
 	$(BIN)/python tools/provision.py opa
-	AUTHZ_TEST_ROLES=10000 AUTHZ_TEST_KILLS=500 AUTHZ_TEST_EXAMPLES=3000 AUTHZ_TEST_PATHS=10000 AUTHZ_TEST_REQUESTS=200 AUTHZ_TEST_SECONDS=300 AUTHZ_TEST_MUTATIONS=200 AUTHZ_TEST_STREAMS=1000 AUTHZ_TEST_HOSTILE_REQUESTS=100000 REQUIRE_ALL=1 $(PYTEST)
+	AUTHZ_TEST_ROLES=10000 AUTHZ_TEST_KILLS=500 AUTHZ_TEST_EXAMPLES=3000 AUTHZ_TEST_PATHS=10000 AUTHZ_TEST_REQUESTS=200 AUTHZ_TEST_SECONDS=300 AUTHZ_TEST_MUTATIONS=200 AUTHZ_TEST_STREAMS=1000 AUTHZ_TEST_INSERTS=10000 AUTHZ_TEST_HOSTILE_REQUESTS=100000 REQUIRE_ALL=1 $(PYTEST)
 
 check: $(READY)
 	$(BIN)/ruff format --check .
