@@ -179,6 +179,9 @@ class Activation:
             timer.cancel()
             candidate.policy.close()
         self._closing.clear()
+        for candidate in (*self._superseded, self.candidate):
+            candidate.policy.close()
+        self._superseded.clear()
         if self.begun.source is not None:
             await self.begun.source.close()
 
