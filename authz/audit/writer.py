@@ -158,9 +158,12 @@ class LedgerWriter:
         self._open_segment()
         try:
             await self._opened
-        except BaseException:
+        except BaseException as error:
             self._closed = True
             self._queue.put(Stop())
+            if isinstance(error, AuditUnavailableError):
+                # Whoever tries again finds the stream free, however soon.
+                await self._stopped
             raise
         self._clock_check = asyncio.create_task(self._watch_clock(), name=f"ledger-clock-{self.stream}")
 

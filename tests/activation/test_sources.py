@@ -186,7 +186,10 @@ async def test_the_next_policy_runs_in_the_shadow_first(start: Start, tmp_path: 
     assert sorted(each["what"] for each in shadow.differences) == ["GET /memory", "GET /memory/{id}"]
     assert {(each["now"], each["next"], each["times"]) for each in shadow.differences} == {(now, following, 1)}
     assert running.pdp.policies.active.revision == "r1"
-    (event,) = await running.events(type="policy.rejected")
+    async with asyncio.timeout(20):
+        while not (rejected := await running.events(type="policy.rejected")):
+            await asyncio.sleep(0.05)
+    (event,) = rejected
     assert (event["reason"], event["detail"]) == ("policy_shadow", "2 of 3 decisions differed, and 1 may")
 
     put(source, signed(members_of("r3"), release, 3))

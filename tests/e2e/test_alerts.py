@@ -24,7 +24,7 @@ from tests.conftest import missing
 from tests.processes import Sidecar, sidecar, wait_for
 from tests.prometheus import Prometheus, prometheus
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
 
 FACTOR = 30
 PATHS = (
@@ -185,7 +185,7 @@ def played(case: Case, place: Path) -> Seen:
         wait_for("a burn rate", lambda: server.query("slo:current_burn_rate:ratio"), 120)
         before = server.firing()
         with case.fault(Scene(running, server, segment)), contextlib.suppress(AssertionError):
-            wait_for("the alerts", lambda: server.firing() >= case.expected, 120)
+            wait_for("the alerts", lambda: server.firing() >= case.expected, 300)
         time.sleep(3)  # Whatever else there may be has had its time too.
         return Seen(before, server.firing())
 

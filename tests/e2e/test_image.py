@@ -96,6 +96,7 @@ def test_the_image_is_what_it_should_be() -> None:
         "README.md",
         "authz",
         "bundles",
+        "policies",
         "--from=build",
         "/opt/authz",
     }
