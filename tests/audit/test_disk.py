@@ -31,7 +31,10 @@ def full(files: FaultyFiles, directory: Path) -> None:
 
 def taken_up(path: Path) -> int:
     """Size of a file in bytes; -1 while there is none."""
-    return path.stat().st_size if path.exists() else -1
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return -1
 
 
 async def opened(directory: Path, files: FaultyFiles, limits: WriterLimits = LIMITS) -> LedgerWriter:
