@@ -292,8 +292,10 @@ class AdminListener:
 
     async def _log_level(self, body: bytes, who: str) -> Reply:
         level = _decoded(body, LogLevel).level
+        # Recorded, or owed, before it works: a log that falls silent must not be the only one to know why.
+        changed = {"key": "log.level", "value": level, "by": who}
+        await self._pdp.emergency.ledger.record(Event(self._pdp.new_id(), "admin.config_changed", changed))
         log.set_level(level)
-        await self._pdp.record("admin.config_changed", {"key": "log.level", "value": level, "by": who})
         return _json({"level": level, "by": who})
 
     async def _integrity(self, _head: RequestHead) -> Reply:

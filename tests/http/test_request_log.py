@@ -1,12 +1,14 @@
 """One line for each request: every denial and refusal, a sample of the allows, at a level that can be changed."""
 
 import hashlib
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
 
 from authz import log
+from authz.core import AuditUnavailableError, Event
 from tests.http.conftest import Running, Start
 
 HAMMER = [{"name": "on-call", "sha256": hashlib.sha256(b"hammer").hexdigest()}]
@@ -89,6 +91,28 @@ async def test_the_level_can_be_changed_while_it_runs(start: Start, capfd: pytes
         ("log.level", "info", "on-call"),
         ("log.level", "warning", "on-call"),
     ]
+
+
+async def test_a_change_of_level_that_cannot_be_recorded_is_none(
+    start: Start, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody silences the log without a record of it: the answer is 503, and lines go on."""
+    running = await start(**{"admin.tokens": HAMMER})
+    emergency = running.pdp.emergency.ledger
+
+    async def record(event: Event) -> None:
+        if event.type == "admin.config_changed":
+            raise AuditUnavailableError("the disk is gone")
+        await emergency.record(event)
+
+    monkeypatch.setattr(running.pdp._parts.ledger, "owing", SimpleNamespace(record=record))
+    answer = await running.send("POST", f"{running.admin}/v1/log/level", {"level": "error"}, token="hammer")
+    lines(capfd)
+    await running.check("GET", "/memory")
+
+    assert answer.status == 503
+    assert len(lines(capfd)) == 1
+    assert await running.events(type="admin.config_changed") == []
 
 
 async def test_what_is_no_http_is_a_request_too(running: Running) -> None:

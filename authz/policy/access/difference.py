@@ -52,12 +52,16 @@ class Difference(Struct, frozen=True):
 
     def __str__(self) -> str:
         gains, losses = len(self.of_kind("gain")), len(self.of_kind("loss"))
-        counted = f"{self.old} to {self.new}: {gains} gains, {losses} losses"
+        counted = f"{self.old} to {self.new}: {_many(gains, 'gain', 'gains')}, {_many(losses, 'loss', 'losses')}"
         return "\n".join((*map(str, self.changes), counted)) if self.changes else f"{counted}; nobody gains or loses"
 
     def of_kind(self, kind: Literal["gain", "loss"]) -> tuple[Change, ...]:
         """The gains, or the losses."""
         return tuple(change for change in self.changes if change.kind == kind)
+
+
+def _many(number: int, one: str, several: str) -> str:
+    return f"{number} {one if number == 1 else several}"
 
 
 async def compare(asked: Questions, old: tuple[Policy, Table], new: tuple[Policy, Table]) -> Difference:
