@@ -1,43 +1,27 @@
-"""The composition root: Settings -> a running Pdp. The only file that picks implementations."""
+"""A running decision point: from Settings to an orderly end."""
 
 import asyncio
 import hashlib
 import os
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import structlog
 
-from authz import __version__, audit, bundle, identity, limits, log
-from authz.activation import Activation, Following, kept_bundle
+from authz import __version__, audit, bundle, log
+from authz.activation import Activation, kept_bundle
 from authz.anchoring import check_outward
 from authz.config import Settings
 from authz.core import (
-    AUTHZEN_PATHS,
-    METADATA,
-    SEARCH_PATHS,
-    AccessRequest,
-    Action,
     AuditUnavailableError,
-    Caller,
     ConfigurationError,
-    Decision,
     DecisionPoint,
-    Entity,
     Event,
-    Limit,
-    Over,
     OverloadedError,
-    Subject,
-    TokenRefusal,
-    explained,
 )
-from authz.engine import ActivePolicy, Counts, EmbeddedEngine, Engine, start_engine
-from authz.gateways import OPA_DATA, PLUGINS
-from authz.ids import IdSource
+from authz.engine import Counts, start_engine
 from authz.metrics import (
     AUDIT_INTEGRITY_FAILURES_TOTAL,
     AUDIT_PENDING,
@@ -49,23 +33,14 @@ from authz.metrics import (
     REPORTED_FORGOTTEN_TOTAL,
     REVOCATIONS,
     TOKEN_CACHE_TOTAL,
-    DecisionMeter,
     watch_event_loop,
 )
-from authz.privacy import Erasure, Privacy
+from authz.pdp.parts import Parts, assembled, issuers_of
+from authz.privacy import Erasure
 from authz.readiness import Check
-from authz.recording import AuditorChild, AuditorWatch, Damage, Degrading, DiskWatch, GuardedLedger, Mode, ledger_checks
-from authz.reporting import Reporter, open_reporter
+from authz.recording import Degrading, ledger_checks
 
-_STREAM = "worker-0"
 _DEV_STATE = ".state"
-
-
-class SystemClock:
-    """Implements core.Clock on the machine's clocks."""
-
-    now = staticmethod(time.time)
-    elapsed = staticmethod(time.perf_counter)
 
 
 class _Followed:
@@ -80,41 +55,19 @@ class _Followed:
         self._increase(self._seen - seen)
 
 
-class _Parts(NamedTuple):
-    """What a Pdp is made of, beside its DecisionPoint."""
-
-    activation: Activation
-    following: Following
-    engine: Engine
-    engine_counts: Counts
-    writer: audit.LedgerWriter
-    ledger: GuardedLedger
-    damage: Damage
-    disk: DiskWatch
-    auditor: AuditorWatch
-    child: AuditorChild | None
-    verifier: identity.Verifier
-    revocations: identity.Revocations
-    privacy: Privacy
-    limiter: limits.OpenLimiter
-    meter: DecisionMeter
-    state: Path
-    reporter: Reporter
-
-
 class Pdp:
     """A running decision point: policy, keys, ledger and metrics behind one DecisionPoint."""
 
-    def __init__(self, settings: Settings, decisions: DecisionPoint, parts: _Parts) -> None:
+    def __init__(self, settings: Settings, parts: Parts) -> None:
         self.settings = settings
-        self.decisions = decisions
+        self.decisions = parts.decisions
         self.activation, self.following = parts.activation, parts.following
         self.policies = parts.activation.policies
         self.meter = parts.meter
         self.reporter = parts.reporter
         self.revocations = parts.revocations
-        self.issuers = frozenset(each.issuer for each in _issuers(settings, parts.state))
-        self.new_id: Callable[[], str] = decisions.new_id
+        self.issuers = frozenset(each.issuer for each in issuers_of(settings, parts.state))
+        self.new_id: Callable[[], str] = parts.decisions.new_id
         self.scrape_digest = _scrape_digest(settings)
         self._parts = parts
         self._followed = (
@@ -144,85 +97,23 @@ class Pdp:
         counts = Counts()
         engine = await start_engine(settings, state, counts)
         try:
-            return await cls._start(settings, state, engine, counts)
+            parts = await assembled(settings, state, engine, counts)
+            pdp = cls(settings, parts)
+            await pdp._begin()
         except BaseException:
             await engine.close()
             raise
-
-    @classmethod
-    async def _start(cls, settings: Settings, state: Path, engine: Engine, counts: Counts) -> "Pdp":
-        clock = SystemClock()
-        activation = Activation(settings, state, clock, engine)
-        policies = await activation.prepare()
-        policy = policies.active
-        privacy = await asyncio.to_thread(Privacy, settings.audit, state)
-        meter = DecisionMeter(
-            {
-                METADATA: ("GET",),
-                "/openapi.json": ("GET",),
-                "/v1/stream": ("GET",),
-                **dict.fromkeys((*AUTHZEN_PATHS, *SEARCH_PATHS.values(), "/v1/events", *OPA_DATA, *PLUGINS), ("POST",)),
-                "/v1/policy/bundle": ("GET",),
-            }
-        )
-        meter.bind(policy.catalogue, policy.revision)
-        revocations = await identity.Revocations.open(state / "revocations", clock)
-        verifier = identity.Verifier(
-            _issuers(settings, state), privacy.pseudonyms, clock, state / "jwks", revocations=revocations
-        )
-        limiter = await asyncio.to_thread(limits.open_limiter, settings.limits, identity.load_key)
-        stream = await asyncio.to_thread(audit.newest_successor, state / "audit", _STREAM)
-        writer = audit.LedgerWriter(state / "audit", stream, clock=clock, limits=_writer_limits(settings))
-        damage = Damage(stream, settings.audit.on_damage)
-        ledger = GuardedLedger(writer, meter, clock, Mode(clock, degraded=settings.audit.mode == "degraded"), damage)
-        await ledger.open()
-        await verifier.start()
-        decisions = DecisionPoint(
-            verifier=verifier,
-            pseudonyms=privacy.pseudonyms,
-            identities=privacy.identities,
-            fields=privacy.fields,
-            policies=policies,
-            ledger=ledger,
-            limiter=limiter,
-            meter=meter,
-            clock=clock,
-            new_id=IdSource(),
-        )
-        disk = _disk(settings, state, writer, clock)
-        await disk.look()
-        auditor = AuditorWatch(state, settings.audit, clock, damage)
-        child = AuditorChild(state, settings.audit) if settings.audit.auditor == "child" else None
-        reporter = await open_reporter(
-            settings.reporting, state, clock, ledger=ledger, decisions=decisions, meter=meter
-        )
-        parts = _Parts(
-            activation=activation,
-            following=Following(activation, clock),
-            engine=engine,
-            engine_counts=counts,
-            writer=writer,
-            ledger=ledger,
-            damage=damage,
-            disk=disk,
-            auditor=auditor,
-            child=child,
-            verifier=verifier,
-            revocations=revocations,
-            privacy=privacy,
-            limiter=limiter,
-            meter=meter,
-            state=state,
-            reporter=reporter,
-        )
-        pdp = cls(settings, decisions, parts)
-        await pdp.record("system.startup", _startup(settings, activation, privacy.key_id))
-        await activation.start(pdp.record, meter, lambda: audit.oldest_record_at(state))
-        parts.following.start()
-        if child is not None:
-            child.start()
-        privacy.start()
         return pdp
+
+    async def _begin(self) -> None:
+        """Record that it begins, then let everything that works beside decisions begin."""
+        parts = self._parts
+        await self.record("system.startup", _startup(self.settings, parts.activation, parts.privacy.key_id))
+        await parts.activation.start(self.record, parts.meter, lambda: audit.oldest_record_at(parts.state))
+        parts.following.start()
+        if parts.child is not None:
+            parts.child.start()
+        parts.privacy.start()
 
     async def record(self, event_type: str, body: dict[str, Any]) -> None:
         """Make an event durable; raises as core.Ledger says."""
@@ -331,73 +222,6 @@ class Pdp:
         return audit.prove(self._parts.state, event)
 
 
-async def decide_offline(
-    source: Path, subject: Entity, method: str, resource: Entity
-) -> tuple[Decision, tuple[str, ...]]:
-    """What the policy in a bundle says of a subject on one's word, and why. Nothing is recorded: nobody acts on it.
-
-    Raises an AuthzError when the bundle cannot be used.
-    """
-    policy = await EmbeddedEngine(1.0, Counts()).load(await asyncio.to_thread(bundle.read, source))
-    offline = _Offline()
-    decisions = DecisionPoint(
-        verifier=offline,
-        pseudonyms=offline,
-        policies=ActivePolicy(policy),
-        ledger=offline,
-        limiter=offline,
-        meter=offline,
-        clock=SystemClock(),
-        new_id=IdSource(),
-    )
-    asked = AccessRequest(
-        caller=Caller("cli", trusted_to_assert=True),
-        dialect="cli",
-        subject=subject,
-        action=Action(method),
-        resource=resource,
-    )
-    decision = await decisions.decide(asked)
-    return decision, await explained(decisions, asked, decision)
-
-
-class _Offline:
-    """The ports of a decision that leaves no trace."""
-
-    def is_revoked(self, subject_id: str) -> bool:  # noqa: ARG002
-        return False
-
-    async def verify(self, token: object) -> TokenRefusal:  # noqa: ARG002
-        return TokenRefusal("keys_unavailable")
-
-    def pseudonym(self, value: str) -> str:
-        return value
-
-    def admit(self, request: AccessRequest) -> Over | None:  # noqa: ARG002
-        return None
-
-    async def spend(
-        self,
-        request: AccessRequest,
-        subject: Subject,
-        limits: Sequence[Limit],
-        position: int | None = None,
-    ) -> Over | None:
-        """Nothing is spent: nobody acts on it."""
-
-    async def record(self, event: Event) -> None:
-        """Kept nowhere."""
-
-    async def record_all(self, events: Sequence[Event]) -> None:
-        """Kept nowhere."""
-
-    def decided(self, request: AccessRequest, decision: Decision, seconds: float) -> None:
-        """Counted nowhere."""
-
-    def decided_all(self, decided: Sequence[tuple[AccessRequest, Decision]], seconds: float) -> None:
-        """Counted nowhere."""
-
-
 def _state_directory(settings: Settings) -> Path:
     state = Path(settings.state or _DEV_STATE)
     try:
@@ -407,29 +231,6 @@ def _state_directory(settings: Settings) -> Path:
     if not os.access(state, os.W_OK | os.X_OK):
         raise ConfigurationError(f"state: {state} cannot be written to by this user")
     return state
-
-
-def _issuers(settings: Settings, state: Path) -> tuple[identity.IssuerSettings, ...]:
-    return (*settings.issuers, *((identity.dev_issuer(state),) if settings.dev else ()))
-
-
-def _writer_limits(settings: Settings) -> audit.WriterLimits:
-    return audit.WriterLimits(
-        segment_bytes=settings.audit.segment_bytes,
-        segment_seconds=settings.audit.segment_seconds,
-        pending_records=settings.audit.queue_records,
-        ballast_bytes=audit.BALLAST_BYTES,
-    )
-
-
-def _disk(settings: Settings, state: Path, writer: audit.LedgerWriter, clock: SystemClock) -> DiskWatch:
-    return DiskWatch(
-        state / "audit",
-        settings.audit.disk_reserve_bytes,
-        clock,
-        free_bytes=audit.Files().free_bytes,
-        written_bytes=lambda: writer.written_bytes,
-    )
 
 
 def _startup(settings: Settings, activation: Activation, key_id: str) -> dict[str, Any]:
