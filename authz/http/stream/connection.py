@@ -80,6 +80,9 @@ class Connection:
         if self._socket.closed or self._ending is not None:
             raise ConnectionResetError("the stream is closed")
         try:
+            if self._transport is not None and self._transport.get_write_buffer_size() + len(text) < _WRITE_BYTES:
+                await self._socket.send_frame(text, WSMsgType.TEXT)  # nothing can hold it up: no clock is needed
+                return
             async with asyncio.timeout(self._slow_seconds):
                 await self._socket.send_frame(text, WSMsgType.TEXT)
         except TimeoutError:
