@@ -1,21 +1,22 @@
 """Check the default policy: `python tools/check_policies.py` prints one line for each check, exit 1 if one fails.
 
-Formatting, strict compilation against the input schema, lint, tests with full coverage of every file that is not a
-test, and that the shipped bundle is what the sources make. Needs the pinned `opa` and `regal` (see provision.py).
+Formatting, lint, what `authz policy test` gates a merge with (of the default policy with all of its matrix, and of the
+examples), and that the shipped bundle is what the sources make. Needs the pinned `opa` and `regal` (see provision.py).
 """
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+
+from authz.policy import Asked, gate
 
 ROOT = Path(__file__).resolve().parent.parent
 POLICIES = ROOT / "policies"
-TEST_TIMEOUT = "120s"
+CASES = ROOT / "tests" / "cases"
+EXAMPLES = ("certification", "gateway", "todo")
 
 
 def check_format(opa: str) -> list[str]:
@@ -23,30 +24,19 @@ def check_format(opa: str) -> list[str]:
     return _complaints(opa, "fmt", "--diff", "--fail", ".")
 
 
-def check_compile(opa: str) -> list[str]:
-    """What the strict compiler says, of the tests too, with the input held to its schema."""
-    return _complaints(opa, "check", "--strict", "--schema", "schemas/input.json", "--bundle", ".")
-
-
 def check_lint(regal: str) -> list[str]:
     """What Regal finds."""
     return _complaints(regal, "lint", "--format", "compact", ".")
 
 
-def check_tests(opa: str) -> list[str]:
-    """Failed tests, no tests at all (which `opa test` takes for a success), and lines that no test reaches."""
-    tests = _run(opa, "test", "--format", "json", "--timeout", TEST_TIMEOUT, "--bundle", ".")
-    results = _document(tests)
-    if not isinstance(results, list):
-        return _said(tests)
-    failed = [f"{test['package']}.{test['name']} failed" for test in results if test.get("fail") or test.get("error")]
-    if failed or tests.returncode != 0:
-        return failed or _said(tests)
-    if not results:
-        return ["there are no tests"]
-    covered = _run(opa, "test", "--coverage", "--format", "json", "--timeout", TEST_TIMEOUT, "--bundle", ".")
-    report = _document(covered)
-    return list(_uncovered(report["files"])) if isinstance(report, dict) else _said(covered)
+def check_policy(opa: str) -> list[str]:
+    """What `authz policy test` says of the default policy, every cell of its matrix covered."""
+    return _gate(POLICIES, Asked(opa=Path(opa), cases=(CASES,), matrix=100, golden=POLICIES / "cases" / "golden.yaml"))
+
+
+def check_examples(opa: str) -> list[str]:
+    """What it says of the examples."""
+    return [line for name in EXAMPLES for line in _gate(ROOT / "examples" / name, Asked(opa=Path(opa)))]
 
 
 def check_bundle() -> list[str]:
@@ -54,17 +44,9 @@ def check_bundle() -> list[str]:
     return _complaints(sys.executable, str(ROOT / "tools" / "build_bundle.py"), "--check")
 
 
-def _uncovered(files: dict[str, dict[str, Any]]) -> Iterator[str]:
-    """Per file: the total would let well-covered tests hide an uncovered policy."""
-    for name in sorted(path.relative_to(POLICIES).as_posix() for path in POLICIES.rglob("*.rego")):
-        if name.endswith("_test.rego"):
-            continue
-        report = files.get(name)
-        if report is None:
-            yield f"{name}: no test reaches it"
-        elif report.get("coverage") != 100:
-            rows = sorted({part["start"]["row"] for part in report["not_covered"]})
-            yield f"{name}: {report.get('coverage', 0)} % covered; no test reaches lines {rows}"
+def _gate(source: Path, asked: Asked) -> list[str]:
+    report = gate(source, asked)
+    return [] if report.ok else str(report).splitlines()
 
 
 def _complaints(*command: str) -> list[str]:
@@ -78,13 +60,6 @@ def _said(done: subprocess.CompletedProcess[str]) -> list[str]:
 
 def _run(*command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=POLICIES, capture_output=True, text=True, check=False)
-
-
-def _document(done: subprocess.CompletedProcess[str]) -> Any:
-    try:
-        return json.loads(done.stdout)
-    except ValueError:
-        return None
 
 
 def _provided(tool: str) -> str:
@@ -101,9 +76,9 @@ def main() -> int:
     opa, regal = _provided("opa"), _provided("regal")
     checks: dict[str, Callable[[], list[str]]] = {
         "format": lambda: check_format(opa),
-        "compile": lambda: check_compile(opa),
         "lint": lambda: check_lint(regal),
-        "tests and coverage": lambda: check_tests(opa),
+        "test": lambda: check_policy(opa),
+        "test of the examples": lambda: check_examples(opa),
         "bundle": check_bundle,
     }
     failed = 0

@@ -31,6 +31,7 @@ from authz.cli.policy_admin import COMMANDS as POLICY_COMMANDS
 from authz.cli.policy_replay import COMMANDS as REPLAY_COMMANDS
 from authz.cli.policy_sign import COMMANDS as SIGNING_COMMANDS
 from authz.cli.policy_start import COMMANDS as STARTING_COMMANDS
+from authz.cli.policy_test import COMMANDS as TESTING_COMMANDS
 from authz.cli.policy_used import COMMANDS as USED_COMMANDS
 from authz.cli.report import report
 from authz.cli.revoke import revoke
@@ -71,6 +72,7 @@ for command in (
     audit.add_command(command)
 for command in (
     *STARTING_COMMANDS,
+    *TESTING_COMMANDS,
     *ACCESS_COMMANDS,
     *REPLAY_COMMANDS,
     *USED_COMMANDS,

@@ -13,7 +13,7 @@ from authz.policy import build as build_bundle
 
 @click.group()
 def policy() -> None:
-    """Build policies."""
+    """Build, test and ship policies."""
 
 
 @policy.command()

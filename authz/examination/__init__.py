@@ -1,6 +1,6 @@
 """What is asked of a bundle before it may be put in force. Light to import: it has a process of its own (`child`)."""
 
-from authz.examination.cases import Case, read_cases
+from authz.examination.cases import Case, otherwise, read_cases
 from authz.examination.errors import CasesError, ProbeError
 from authz.examination.examination import Examined, examine
 from authz.examination.placing import placed, placed_anew
@@ -17,6 +17,7 @@ __all__ = [
     "TrustedKey",
     "Verdict",
     "examine",
+    "otherwise",
     "placed",
     "placed_anew",
     "read_cases",

@@ -50,20 +50,21 @@ def read_cases(document: bytes) -> tuple[Case, ...]:
 
 async def hold_to(policy: Policy, cases: Sequence[Case]) -> None:
     """Put each case to a policy. Raises CasesError, naming those that it decides otherwise."""
-    wrong = [said for case in cases if (said := await _wrong(policy, case)) is not None]
+    wrong = [f"case {each.name!r}: {said}" for each in cases if (said := await otherwise(policy, each)) is not None]
     if wrong:
         more = f"\nand {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
         raise CasesError("\n".join(wrong[:_SHOWN]) + more)
 
 
-async def _wrong(policy: Policy, case: Case) -> str | None:
+async def otherwise(policy: Policy, case: Case) -> str | None:
+    """What a policy decides otherwise than a case says, in words; None when it decides so."""
     decision = await policy.evaluate(msgspec.json.encode(placed(case.input, policy.routes)))
     got = f"{'allow' if decision.allow else 'deny'} ({decision.reason})"
     wanted = f"{'allow' if case.allow else 'deny'}{f' ({case.reason})' if case.reason else ''}"
     if decision.allow != case.allow or (case.reason is not None and decision.reason != case.reason):
-        return f"case {case.name!r}: {got}, not {wanted}"
+        return f"{got}, not {wanted}"
     for name in ("scopes", "missing", "granted_by"):
         stated, found = getattr(case, name), getattr(decision, name)
         if stated is not None and stated != found:
-            return f"case {case.name!r}: {name} {msgspec.to_builtins(found)}, not {msgspec.to_builtins(stated)}"
+            return f"{name} {msgspec.to_builtins(found)}, not {msgspec.to_builtins(stated)}"
     return None

@@ -1,4 +1,4 @@
-"""The security team's tools: build a policy, see who may do what under it, compare two, explain decisions."""
+"""The security team's tools: build a policy, test it, see who may do what under it, compare two, explain decisions."""
 
 from authz.policy.access import (
     Cell,
@@ -21,6 +21,7 @@ from authz.policy.access import (
 from authz.policy.build import BuildReport, build
 from authz.policy.builtins import NATIVE
 from authz.policy.errors import BuildError, Problem
+from authz.policy.gate import Asked, GateReport, as_junit, changed, gate
 from authz.policy.history import (
     Fold,
     Replay,
@@ -57,6 +58,7 @@ from authz.policy.starting import compare as compare_document
 
 __all__ = [
     "NATIVE",
+    "Asked",
     "BuildError",
     "BuildReport",
     "Cell",
@@ -68,6 +70,7 @@ __all__ = [
     "Drift",
     "Explained",
     "Fold",
+    "GateReport",
     "Matrix",
     "Narrowed",
     "NotADecisionError",
@@ -83,14 +86,17 @@ __all__ = [
     "SubjectUse",
     "TooManyConditionsError",
     "as_csv",
+    "as_junit",
     "as_text",
     "build",
     "bundle_of",
     "cells",
+    "changed",
     "compare_document",
     "difference_of",
     "difference_page",
     "explain_event",
+    "gate",
     "held_by",
     "holders",
     "init",

@@ -37,6 +37,22 @@ class Workbench:
             options += ["--schema", "../input.json"]
         self._run("check", *options, "--bundle", ".")
 
+    def check_tests(self, input_schema: bytes | None) -> None:
+        """Compile strictly, tests and all, which may use every builtin there is. Raises BuildError."""
+        options = ["--strict", "--max-errors", "0", "--format", "json"]
+        if input_schema is not None:
+            (self._room / "input.json").write_bytes(input_schema)
+            options += ["--schema", "../input.json"]
+        self._run("check", *options, "--bundle", ".")
+
+    def test(self, *options: str) -> tuple[Any, bool]:
+        """The document of `opa test`, and whether it was content. Raises BuildError when it gave no document."""
+        done = self._done("test", "--format", "json", "--timeout", f"{_TIMEOUT_SECONDS}s", *options, "--bundle", ".")
+        try:
+            return json.loads(done.stdout), done.returncode == 0
+        except ValueError:
+            raise BuildError(self._problems(done.stdout, done.stderr)) from None
+
     def value(self, query: str) -> Any:
         """The value of a query over the sources, or None when it is undefined. Raises BuildError."""
         answer = json.loads(self._run("eval", "--format", "json", "--bundle", ".", query))
@@ -53,16 +69,19 @@ class Workbench:
         return (self._room / "built").read_bytes()
 
     def _run(self, *arguments: str) -> str:
+        done = self._done(*arguments)
+        if done.returncode != 0:
+            raise BuildError(self._problems(done.stdout, done.stderr))
+        return done.stdout
+
+    def _done(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         command = [str(self._opa.path), *arguments]
         try:
-            done = subprocess.run(  # noqa: S603
+            return subprocess.run(  # noqa: S603
                 command, cwd=self.sources, capture_output=True, text=True, timeout=_TIMEOUT_SECONDS, check=False
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise BuildError([Problem(".", 1, f"opa {arguments[0]} did not finish: {error}")]) from error
-        if done.returncode != 0:
-            raise BuildError(self._problems(done.stdout, done.stderr))
-        return done.stdout
 
     def _problems(self, stdout: str, stderr: str) -> list[Problem]:
         for text in (stderr, stdout):

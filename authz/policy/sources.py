@@ -15,6 +15,8 @@ INPUT_SCHEMA = "schemas/input.json"
 _BESIDE = ("schemas/", "cases/")
 """Folders whose files are about the policy and no part of it."""
 
+_TEST = "_test.rego"
+
 _DATA_SUFFIXES = {".yaml", ".yml", ".json"}
 
 
@@ -32,13 +34,22 @@ def read_sources(root: Path) -> dict[str, bytes]:
                 sources[name] = path.read_bytes()
             except OSError as error:
                 problems.append(Problem(name, 1, f"cannot be read: {error.strerror}"))
-        elif path.suffix in _DATA_SUFFIXES and not name.startswith(("schemas/", "cases/")):
+        elif path.suffix in _DATA_SUFFIXES and not name.startswith(_BESIDE):
             problems.append(Problem(name, 1, "OPA does not load this data file (name it data.yaml)"))
     if not any(name.endswith(".rego") for name in sources):
         problems.append(Problem(".", 1, "no Rego file here (give the directory that holds the policy)"))
     if problems:
         raise BuildError(problems)
     return sources
+
+
+def read_tests(root: Path) -> dict[str, bytes]:
+    """The Rego tests under `root` by their name relative to it, in order. Raises BuildError: one cannot be read."""
+    files = {path.relative_to(root).as_posix(): path for path in _visible_files(root) if path.name.endswith(_TEST)}
+    try:
+        return {name: path.read_bytes() for name, path in files.items()}
+    except OSError as error:
+        raise BuildError([Problem(str(error.filename), 1, f"cannot be read: {error.strerror}")]) from error
 
 
 def revision_of(sources: Mapping[str, bytes]) -> str:
@@ -69,5 +80,5 @@ def _visible_files(root: Path) -> Iterator[Path]:
 
 def _is_source(path: Path) -> bool:
     if path.suffix == ".rego":
-        return not path.name.endswith("_test.rego")
+        return not path.name.endswith(_TEST)
     return path.name in DATA_NAMES
