@@ -57,7 +57,7 @@ from authz.core.evaluations import (
     write_item,
 )
 from authz.core.events import EVENT_TYPES, DecisionBody, Encoded, Event, EventType, ShownClaims
-from authz.core.explaining import explained, explained_record, recorded_input
+from authz.core.explaining import explained, explained_input, explained_record, recorded_input
 from authz.core.model import (
     ANONYMOUS,
     AccessRequest,
@@ -217,6 +217,7 @@ __all__ = [
     "coarse_address",
     "coarse_agent",
     "explained",
+    "explained_input",
     "explained_record",
     "explanation",
     "identified_by_reported",

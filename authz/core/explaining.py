@@ -7,7 +7,7 @@ import msgspec
 from msgspec import UNSET
 
 from authz.core.contract import CatalogueRoute, ResourceDocument, check_document, subject_document
-from authz.core.model import AccessRequest, Action, Decision, Explanation, Limit, Subject
+from authz.core.model import AccessRequest, Action, Decision, Explanation, Limit, PolicyDecision, Subject
 from authz.core.paths import normalise_host, split_path
 from authz.core.pipeline import DecisionPoint
 from authz.core.ports import Policy
@@ -77,6 +77,28 @@ async def explained_record(event: Mapping[str, Any], policy: Policy | None, at: 
         retry_after_seconds=event.get("retry_after_seconds"),
     )
     return (*why(outcome, told), *partial)
+
+
+async def explained_input(document: Mapping[str, Any], policy: Policy) -> tuple[PolicyDecision, tuple[str, ...]]:
+    """What a policy decides of an input document as it stands, whatever is in it, and why."""
+    check = msgspec.json.encode(document)
+    decision = await policy.evaluate(check)
+    told = await policy.explain(check) if _of_policy(decision.reason) else None
+    subject, action, resource = (_object(document.get(name)) for name in ("subject", "action", "resource"))
+    kind, place = str(resource.get("type", "")), str(resource.get("route") or resource.get("id") or "")
+    off = kind == "route" and "route" not in resource
+    outcome = Outcome(
+        allow=decision.allow,
+        reason=decision.reason,
+        asked=_asked(str(action.get("name", "")), kind, place),
+        scopes=decision.scopes,
+        missing=decision.missing,
+        granted_by=decision.granted_by,
+        roles=_texts(subject.get("roles")) or (),
+        token_scopes=_texts(subject.get("scopes")),
+        others=_methods(policy.routes, place, resource.get("host")) if off else (),
+    )
+    return decision, why(outcome, told)
 
 
 def recorded_input(event: Mapping[str, Any], policy: Policy, at: float) -> bytes:
@@ -149,6 +171,14 @@ def _methods(routes: RouteTable, path: str | None, host: Any) -> tuple[str, ...]
 
 def _allowed(event: Mapping[str, Any]) -> bool:
     return bool(event["decision"] == "allow")
+
+
+def _object(found: Any) -> dict[str, Any]:
+    return found if isinstance(found, dict) else {}
+
+
+def _texts(found: Any) -> tuple[str, ...] | None:
+    return tuple(each for each in found if isinstance(each, str)) if isinstance(found, list) else None
 
 
 def _names(found: Any) -> tuple[str, ...] | None:

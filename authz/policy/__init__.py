@@ -21,6 +21,7 @@ from authz.policy.access import (
 from authz.policy.build import BuildReport, build
 from authz.policy.builtins import NATIVE
 from authz.policy.errors import BuildError, Problem
+from authz.policy.explaining import ExplainedCase, NoSuchCaseError, explain_cases, named_cases, policy_beside
 from authz.policy.gate import Asked, GateReport, as_junit, changed, gate
 from authz.policy.history import (
     Fold,
@@ -69,10 +70,12 @@ __all__ = [
     "DocumentError",
     "Drift",
     "Explained",
+    "ExplainedCase",
     "Fold",
     "GateReport",
     "Matrix",
     "Narrowed",
+    "NoSuchCaseError",
     "NotADecisionError",
     "NotAPolicyError",
     "NotEmptyError",
@@ -95,6 +98,7 @@ __all__ = [
     "compare_document",
     "difference_of",
     "difference_page",
+    "explain_cases",
     "explain_event",
     "gate",
     "held_by",
@@ -103,11 +107,13 @@ __all__ = [
     "matrix_of",
     "matrix_page",
     "missing_routes",
+    "named_cases",
     "new_role",
     "new_route",
     "new_scope",
     "opened",
     "opened_bundle",
+    "policy_beside",
     "read_approved",
     "read_document",
     "read_profiles",
