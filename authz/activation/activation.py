@@ -11,9 +11,10 @@ import msgspec
 import structlog
 
 from authz.activation.apart import RefusedError, examined_apart
-from authz.activation.candidate import Candidate, loaded
-from authz.activation.errors import NotKeptError, ShadowError
+from authz.activation.candidate import Candidate, kept_as, loaded
+from authz.activation.errors import NotKeptError, ReplayError, ShadowError
 from authz.activation.journal import BundleStore, Journal, hold_to_journal
+from authz.activation.rehearsal import Rehearsals, Replayed
 from authz.activation.shadow import ShadowedPolicy, Tally
 from authz.activation.stale import StalePolicy
 from authz.activation.starting import Begun, begin
@@ -57,12 +58,14 @@ class Activation:
         self._clock = clock
         self._engine = engine
         self._engine_says = settings.engine == "opa" and settings.opa.url is not None
+        self._rehearsals = Rehearsals(settings.policy, state)
         self._changing = asyncio.Lock()
         self._closing: dict[asyncio.TimerHandle, Candidate] = {}
         self._shadow: tuple[Candidate, Tally, float, asyncio.Task[None]] | None = None
         self._refused_last: tuple[str, str] | None = None
         self._stale = False
         self.rejected: Rejected | None = None
+        self.replayed: Replayed | None = None
         self.changed = asyncio.Event()
         """Set, and replaced by another, when another policy is in force."""
 
@@ -88,7 +91,7 @@ class Activation:
         known = self.journal.find(self.journal.active)
         held = bool(self.journal.pinned) and self.begun.source is not None
         if not held and (known is None or known.sha256 != self.candidate.examined.sha256):
-            await self._keep(self.candidate)
+            await self._keep(self.candidate.archive, self.candidate.examined)
             await self._journalled(self.candidate, "start", "", self.journal.active)
         elif self.journal.pinned and not held:
             await self._write(msgspec.structs.replace(self.journal, pinned=""))
@@ -104,9 +107,15 @@ class Activation:
         """
         try:
             trust, examined = await self._examined(archive)
-            async with self._changing:
+            while True:
                 hold_to_journal(self.journal, examined, ordered=bool(trust.keys))
-                await self._offered(archive, examined, trust.max_bytes)
+                before, waits = self.candidate, bool(self.journal.pinned)
+                # Not under the lock: a rollback has to wait for nothing.
+                replayed = None if waits else await self._replay(archive, examined)
+                async with self._changing:
+                    if self.candidate is before:
+                        await self._offered(archive, examined, trust.max_bytes, replayed)
+                        break
         except (AuditUnavailableError, OverloadedError):
             raise
         except AuthzError as error:
@@ -131,14 +140,16 @@ class Activation:
             self._refused_last = None
             _log.error("policy_rejection_unrecorded", code=failure.code)
 
-    async def activate(self, revision: str, by: str, reason: str) -> None:
+    async def activate(self, revision: str, by: str, reason: str, *, accept_flips: bool = False) -> None:
         """Put a kept revision in force, and follow the source again from what it has now.
 
+        `accept_flips`: whatever a replay of the newest decisions says, which is recorded with who accepted it.
         Raises NotKeptError; whatever refuses a bundle; AuditUnavailableError, OverloadedError.
         """
         async with self._changing:
             candidate = await self._kept(revision)
             hold_to_journal(self.journal, candidate.examined, ordered=bool(self.begun.trust.keys))
+            candidate = await self._rehearsed(candidate, by if accept_flips else "")
             await self._commanded("policy.activate", candidate, by, reason, pinned="")
         if self.begun.source is not None:
             # What it has now may be newer than this, and counts again.
@@ -194,7 +205,8 @@ class Activation:
         """What is in force."""
         found = self.candidate.examined
         entry = self.journal.find(found.revision)
-        waiting = [each for each in self.journal.kept if each.activated_at is None]
+        held_back = bool(self.journal.pinned) or self._shadow is not None
+        waiting = [each for each in self.journal.kept if each.activated_at is None] if held_back else []
         return PolicyStatus(
             revision=found.revision,
             engine=self.candidate.policy.engine,
@@ -210,6 +222,7 @@ class Activation:
             waiting=waiting[-1].revision if waiting else None,
             shadow=self._shadowing(),
             rejected=self.rejected,
+            replayed=self.replayed,
             source_trouble=trouble,
             kept=self.journal.kept,
         )
@@ -230,11 +243,38 @@ class Activation:
         trust, examined = await self._examined(archive)
         return await self._loaded(archive, examined, trust.max_bytes)
 
-    async def _offered(self, archive: bytes, examined: Examined, max_bytes: int) -> None:
+    async def _replay(self, archive: bytes, examined: Examined) -> Replayed | None:
+        """What it makes of the newest decisions, if that is asked for and it is not what is in force."""
+        if not self._rehearsals.wanted or examined.sha256 == self.candidate.examined.sha256:
+            return None
+        self.replayed = await self._rehearsals.of(examined.revision, archive, self.candidate.archive)
+        _log.info("policy_replayed", revision=examined.revision, outcome=str(self.replayed))
+        return self.replayed
+
+    async def _rehearsed(self, candidate: Candidate, accepted: str) -> Candidate:
+        """The candidate with its replay. Raises ReplayError unless somebody accepts what came of it."""
+        replayed = await self._replay(candidate.archive, candidate.examined)
+        if replayed is None:
+            return candidate
+        try:
+            replayed.hold_to(self._rehearsals.most_flips)
+        except ReplayError as error:
+            if not accepted:
+                candidate.policy.close()
+                await self.refuse(error, candidate.examined.sha256)
+                raise
+            self.replayed = replayed = msgspec.structs.replace(replayed, accepted=accepted)
+        return candidate._replace(replayed=replayed)
+
+    async def _offered(self, archive: bytes, examined: Examined, max_bytes: int, replayed: Replayed | None) -> None:
         if examined.sha256 == self.candidate.examined.sha256:
             return
-        candidate = await self._loaded(archive, examined, max_bytes)
-        await self._keep(candidate)
+        if replayed is not None and replayed.too_many(self._rehearsals.most_flips):
+            # Kept, so that an operator can take it all the same.
+            await self._keep(archive, examined)
+            replayed.hold_to(self._rehearsals.most_flips)
+        candidate = (await self._loaded(archive, examined, max_bytes))._replace(replayed=replayed)
+        await self._keep(archive, examined)
         if self.journal.pinned:
             candidate.policy.close()
             _log.warning("policy_waiting", revision=examined.revision, pinned=self.journal.pinned)
@@ -313,13 +353,12 @@ class Activation:
         POLICY_PINNED.set(bool(self.journal.pinned))
         POLICY_ACTIVATED_TIMESTAMP_SECONDS.set((entry.activated_at if entry else None) or 0.0)
 
-    async def _keep(self, candidate: Candidate) -> None:
-        found = candidate.examined
+    async def _keep(self, archive: bytes, found: Examined) -> None:
         known = self.journal.find(found.revision)
         if known is not None and known.sha256 == found.sha256:
             return
-        await asyncio.to_thread(self._store.keep, found.revision, candidate.archive)
-        kept = candidate.kept
+        await asyncio.to_thread(self._store.keep, found.revision, archive)
+        kept = kept_as(found, self.source_name)
         if known is not None:
             kept = msgspec.structs.replace(kept, activated_at=known.activated_at, left_at=known.left_at, by=known.by)
         await self._write(self.journal.with_kept(kept))
@@ -336,6 +375,8 @@ class Activation:
             "by": by,
             "previous": previous,
         }
+        if candidate.replayed is not None:
+            body["replayed"] = candidate.replayed.record
         await self._record("policy.activated", {**body, "pinned": bool(pinned)})
 
     async def _prune(self) -> None:

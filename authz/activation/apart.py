@@ -25,26 +25,29 @@ class RefusedError(AuthzError):
 
 async def examined_apart(archive: bytes, trust: Trust) -> Examined:
     """`examine`, in another process. Raises RefusedError; a process that dies or takes too long is one too."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-P",
-        "-m",
-        "authz.examination.child",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
+    question = msgspec.json.encode(trust) + b"\n" + archive
     try:
-        async with asyncio.timeout(EXAMINATION_SECONDS):
-            said, _ = await process.communicate(msgspec.json.encode(trust) + b"\n" + archive)
+        said, code = await asked_apart("authz.examination.child", question, EXAMINATION_SECONDS)
         verdict = msgspec.json.decode(said, type=Verdict)
     except TimeoutError:
         raise RefusedError("policy_refused", f"its examination took more than {EXAMINATION_SECONDS:.0f} s") from None
     except msgspec.MsgspecError:
-        raise RefusedError("policy_refused", f"its examination ended with {process.returncode}") from None
+        raise RefusedError("policy_refused", f"its examination ended with {code}") from None
+    if verdict.examined is None:
+        raise RefusedError(verdict.reason, verdict.message)
+    return verdict.examined
+
+
+async def asked_apart(module: str, question: bytes, seconds: float) -> tuple[bytes, int | None]:
+    """What a module, run as a process, answers on standard output, and its exit code. Raises TimeoutError."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-P", "-m", module, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        async with asyncio.timeout(seconds):
+            said, _ = await process.communicate(question)
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
-    if verdict.examined is None:
-        raise RefusedError(verdict.reason, verdict.message)
-    return verdict.examined
+    return said, process.returncode

@@ -28,6 +28,12 @@ class ShadowError(AuthzError):
     code = "policy_shadow"
 
 
+class ReplayError(AuthzError):
+    """Too many of the newest decisions would have come out otherwise, or nobody can say how many."""
+
+    code = "policy_replay"
+
+
 class SourceError(AuthzError):
     """The source gave no bundle: not there, not reached, or not allowed."""
 

@@ -47,7 +47,25 @@ async def begin(settings: Settings, store: BundleStore, engine: Engine) -> Begun
     if journal.pinned:
         candidate = await _kept(store, journal.active, trust, engine)
         return Begun(candidate, trust, journal, source, confirmed=False)
-    return await _followed(source, trust, journal, store, engine)
+    begun = await _followed(source, trust, journal, store, engine)
+    return await _replayed_first(begun, store, engine) if settings.policy.replay_sample else begun
+
+
+async def _replayed_first(begun: Begun, store: BundleStore, engine: Engine) -> Begun:
+    """What the source has now is replayed before it is put in force: the start does not wait for it, and goes on with
+    the last good one, if that can be used."""
+    known = begun.journal.find(begun.journal.active)
+    if not begun.confirmed or known is None or known.sha256 == begun.candidate.examined.sha256:
+        return begun
+    try:
+        last_good = await _kept(store, known.revision, begun.trust, engine)
+    except AuthzError as error:
+        _log.warning("policy_not_replayed", revision=begun.candidate.examined.revision, detail=str(error))
+        return begun
+    begun.candidate.policy.close()
+    if begun.source is not None:
+        begun.source.forget()
+    return begun._replace(candidate=last_good, confirmed=False)
 
 
 async def _followed(source: BundleSource, trust: Trust, journal: Journal, store: BundleStore, engine: Engine) -> Begun:

@@ -5,6 +5,7 @@ from typing import Any
 from msgspec import Struct
 
 from authz.activation.journal import Kept
+from authz.activation.rehearsal import Replayed
 
 
 class Rejected(Struct, frozen=True):
@@ -31,6 +32,7 @@ class PolicyStatus(Struct, frozen=True, kw_only=True):
 
     `pinned`: who holds this revision by a rollback, and why; empty when nobody does. `age_seconds`: since the source
     confirmed it; None where no source is followed. `waiting`: a newer, verified revision that the pin holds back.
+    `replayed`: the last policy that was put to recorded decisions before it was put in force, or was not.
     """
 
     revision: str
@@ -47,5 +49,6 @@ class PolicyStatus(Struct, frozen=True, kw_only=True):
     waiting: str | None
     shadow: Shadowing | None
     rejected: Rejected | None
+    replayed: Replayed | None
     source_trouble: str
     kept: tuple[Kept, ...]

@@ -31,6 +31,7 @@ from authz.audit.location import (
 from authz.audit.mentions import mentions
 from authz.audit.moment import duration, moment
 from authz.audit.new_key import KeyExistsError, new_node_key
+from authz.audit.newest import newest_records
 from authz.audit.offline import record_offline
 from authz.audit.prune import PrunedStream, PruneRequest, prune
 from authz.audit.published import public_keys
@@ -127,6 +128,7 @@ __all__ = [
     "mentions",
     "moment",
     "new_node_key",
+    "newest_records",
     "newest_successor",
     "node_keys",
     "oldest_record_at",

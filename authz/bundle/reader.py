@@ -36,10 +36,14 @@ class Manifest(Struct, frozen=True):
 
 
 class BuiltWith(Struct, frozen=True):
-    """Our part of the manifest's metadata, under `authz`: the entrypoints of the module and the `opa` that built it."""
+    """Our part of the manifest's metadata, under `authz`: the entrypoints of the module and the `opa` that built it.
+
+    `reads`: what the policy's Rego reads of the input, as `authz.history` states it; None in bundles made before that.
+    """
 
     entrypoints: tuple[str, ...]
     opa: str
+    reads: dict[str, Any] | None = None
 
 
 class Bundle(Struct, frozen=True):
@@ -59,7 +63,16 @@ class Bundle(Struct, frozen=True):
     @property
     def opa(self) -> str:
         """The version of the `opa` that built it, as it says."""
-        return _convert(self.manifest.metadata.get("authz"), BuiltWith).opa
+        return self._built_with.opa
+
+    @property
+    def reads(self) -> dict[str, Any] | None:
+        """What its Rego reads of the input, as its builder says."""
+        return self._built_with.reads
+
+    @property
+    def _built_with(self) -> BuiltWith:
+        return _convert(self.manifest.metadata.get("authz"), BuiltWith)
 
     @property
     def signatures_json(self) -> bytes | None:

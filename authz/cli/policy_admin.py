@@ -20,6 +20,11 @@ _TOKEN = click.option(
 )
 _REASON = click.option("--reason", required=True, help="Why; it is recorded.")
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_ACTIVATE_SECONDS = 200.0
+"""It is examined, and replayed where that is configured."""
+
+_SHOWN = ("revision", "reason", "detail", "setting", "from", "to", "by", "sequence", "compared", "different")
+_REPLAYED = ("flipped", "untold", "decisions", "trouble", "accepted")
 _EVENTS = ("policy.activated", "policy.rejected", "policy.shadowed", "admin.config_changed")
 
 
@@ -50,14 +55,19 @@ def log(directory: Path | None, limit: int, as_json: bool) -> None:
 @_URL
 @_TOKEN
 @_REASON
+@click.option("--accept-flips", is_flag=True, help="Also if a replay of recent decisions forbids it; it is recorded.")
 @_JSON
-def activate(revision: str, url: str, token_file: Path | None, reason: str, as_json: bool) -> None:
+def activate(revision: str, url: str, token_file: Path | None, reason: str, accept_flips: bool, as_json: bool) -> None:
     """Put REVISION, which the sidecar keeps, in force, and have it follow its source again.
 
     It takes admin:security:write, or an admin token. Exit 1: the sidecar refused or was not reached.
     """
-    body = {"revision": revision, "reason": reason}
-    _show(_asked(lambda token: admin_post(url, "/v1/policy/activate", body, token), token_file, 1), as_json=as_json)
+    body = {"revision": revision, "reason": reason, **({"accept_flips": True} if accept_flips else {})}
+
+    async def posted(token: str | None) -> dict[str, Any]:
+        return await admin_post(url, "/v1/policy/activate", body, token, deadline_seconds=_ACTIVATE_SECONDS)
+
+    _show(_asked(posted, token_file, 1), as_json=as_json)
 
 
 @click.command("rollback")
@@ -111,9 +121,22 @@ def _show(found: dict[str, Any], *, as_json: bool) -> None:
         shadow = found["shadow"]
         counted = f"{shadow['different']} of {shadow['compared']} decisions differ"
         click.echo(f"in its shadow until {_time(shadow['until'])}: {shadow['revision']}, {counted}")
+    if found["replayed"]:
+        _show_replayed(found["replayed"])
     if found["rejected"]:
         rejected = found["rejected"]
         click.echo(f"last refused, {_time(rejected['at'])}: {rejected['reason']}: {rejected['detail']}")
+
+
+def _show_replayed(replayed: dict[str, Any]) -> None:
+    said = replayed["trouble"] or (
+        f"{replayed['flipped']} of the newest {replayed['decisions']} decisions flip, "
+        f"{replayed['untold']} cannot be told, {replayed['left_out']} were left out"
+    )
+    accepted = f", accepted by {replayed['accepted']}" if replayed["accepted"] else ""
+    click.echo(f"last replayed, {_time(replayed['at'])}: {replayed['revision']}: {said}{accepted}")
+    for each in replayed["told"]:
+        click.echo(f"  {each}")
 
 
 def _is_policy(event: dict[str, Any]) -> bool:
@@ -121,8 +144,9 @@ def _is_policy(event: dict[str, Any]) -> bool:
 
 
 def _sentence(event: dict[str, Any]) -> str:
-    shown = ("revision", "reason", "detail", "setting", "from", "to", "by", "sequence", "compared", "different")
-    said = " ".join(f"{name}={event[name]}" for name in shown if event.get(name) not in (None, ""))
+    replayed = event.get("replayed", {})
+    found = {**event, **{name: replayed[name] for name in _REPLAYED if name in replayed}}
+    said = " ".join(f"{name}={found[name]}" for name in (*_SHOWN, *_REPLAYED) if found.get(name) not in (None, ""))
     return f"{event['ts']}  {event['type']}  {said}"
 
 

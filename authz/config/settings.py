@@ -123,6 +123,14 @@ class PolicySettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         _Count | None,
         Meta(description="With more differing decisions there it is rejected; unset = any number."),
     ] = None
+    replay_sample: Annotated[
+        int,
+        Meta(ge=0, le=100_000, description="So many of the newest decisions are put to a new policy first; 0 = none."),
+    ] = 0
+    replay_max_flips: Annotated[
+        int,
+        Meta(ge=0, description="Where more of them come out otherwise, or nobody can say how, it is rejected."),
+    ] = 0
     deadline_seconds: Annotated[float, Meta(gt=0, le=1, description="Longest one evaluation may take.")] = 0.05
 
 

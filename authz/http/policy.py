@@ -22,10 +22,11 @@ _T = TypeVar("_T")
 
 
 class Activate(Struct, frozen=True, forbid_unknown_fields=True):
-    """Body of `POST /v1/policy/activate`."""
+    """Body of `POST /v1/policy/activate`. `accept_flips`: also where a replay of the newest decisions forbids it."""
 
     revision: str
     reason: str = ""
+    accept_flips: bool = False
 
 
 class Rollback(Struct, frozen=True, forbid_unknown_fields=True):
@@ -78,7 +79,9 @@ class PolicyRoutes:
     async def activate(self, body: bytes, who: str) -> Reply:
         """`POST /v1/policy/activate`."""
         asked = _decoded(body, Activate)
-        return await self._done(lambda: self._pdp.activation.activate(asked.revision, who, asked.reason))
+        return await self._done(
+            lambda: self._pdp.activation.activate(asked.revision, who, asked.reason, accept_flips=asked.accept_flips)
+        )
 
     async def rollback(self, body: bytes, who: str) -> Reply:
         """`POST /v1/policy/rollback`."""

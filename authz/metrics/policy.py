@@ -14,6 +14,7 @@ POLICY_REJECTIONS = (
     "policy_cases",
     "policy_probe",
     "policy_refused",
+    "policy_replay",
     "policy_shadow",
     "other",
 )
@@ -52,7 +53,15 @@ POLICY_SHADOW_TOTAL = Counter(
     registry=REGISTRY,
 )
 
+POLICY_REPLAYED_TOTAL = Counter(
+    "authz_policy_replayed_total",
+    "Recorded decisions put to a policy before it was put in force, by what came of them.",
+    ("outcome",),
+    registry=REGISTRY,
+)
+
 at_zero(POLICY_REJECTED_TOTAL, POLICY_REJECTIONS)
 at_zero(POLICY_FETCHES_TOTAL, ("changed", "unchanged", "failed"))
 at_zero(POLICY_SHADOW_TOTAL, ("same", "different", "failed"))
+at_zero(POLICY_REPLAYED_TOTAL, ("same", "flipped", "untold", "beside", "left_out"))
 POLICY_AGE_SECONDS.set(float("nan"))

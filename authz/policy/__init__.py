@@ -1,5 +1,22 @@
 """The security team's tools: build a policy, test it, see who may do what under it, compare two, explain decisions."""
 
+from authz.history import (
+    Fold,
+    Replay,
+    Replaying,
+    RoleUse,
+    SubjectUse,
+    held_by,
+    holders,
+    missing_routes,
+    read_profiles,
+    read_verified,
+    reads_of,
+    replay,
+    routes_known,
+    unused,
+    write_profiles,
+)
 from authz.policy.access import (
     Cell,
     Change,
@@ -23,23 +40,6 @@ from authz.policy.builtins import NATIVE
 from authz.policy.errors import BuildError, Problem
 from authz.policy.explaining import ExplainedCase, NoSuchCaseError, explain_cases, named_cases, policy_beside
 from authz.policy.gate import Asked, GateReport, as_junit, changed, gate
-from authz.policy.history import (
-    Fold,
-    Replay,
-    Replaying,
-    RoleUse,
-    SubjectUse,
-    held_by,
-    holders,
-    missing_routes,
-    read_profiles,
-    read_verified,
-    reads_of,
-    replay,
-    routes_known,
-    unused,
-    write_profiles,
-)
 from authz.policy.opened import NotAPolicyError, Opened, bundle_of, opened, opened_bundle
 from authz.policy.past import Explained, NotADecisionError, explain_event
 from authz.policy.starting import (

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from authz.bundle import CASES, DATA, MANIFEST, MODULE, BuiltWith, Limits, Manifest, find_opa, pack, unpack, write
 from authz.engine import probe
+from authz.history import state_reads
 from authz.policy.case_files import case_document
 from authz.policy.errors import BuildError, Problem
 from authz.policy.marks import Marks
@@ -69,10 +70,12 @@ def build(src: Path, out: Path, opa: Path | None = None) -> BuildReport:
         if any(_CLOSURE_PACKAGE.search(source) for source in sources.values()):
             data = _with_closure(data, bench.value(CLOSURE_RULE))
         wasm, entrypoints = _compile(bench, revision, sources)
+    data_json = _canonical(data)
+    built_with = BuiltWith(entrypoints, program.version, state_reads(members, data_json, program.path))
     members |= {
-        DATA: _canonical(data),
+        DATA: data_json,
         MODULE: wasm,
-        MANIFEST: _manifest(members[MANIFEST], roots(sources, data), BuiltWith(entrypoints, program.version)),
+        MANIFEST: _manifest(members[MANIFEST], roots(sources, data), built_with),
     }
     if cases is not None:
         members[CASES] = cases

@@ -22,8 +22,8 @@ from msgspec.structs import replace
 
 from authz.audit import LedgerWriter, verify
 from authz.core import DecisionBody, Event
+from authz.history import Replay, Replaying, reads_of, replay, routes_known
 from authz.identity import Pseudonymiser
-from authz.policy.history import Replay, Replaying, reads_of, replay, routes_known
 from authz.policy.opened import bundle_of, opened
 
 from .index_bench import STREAM, event

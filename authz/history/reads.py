@@ -77,17 +77,24 @@ class _Use(NamedTuple):
 
 def reads_of(bundle: Bundle, opa: Path | None = None) -> Reads:
     """What the bundle's Rego reads. Raises ReadsUnrecordedError, naming all that no record has; OpaMissingError."""
-    modules = {name: text for name, text in bundle.members.items() if name.endswith(".rego")}
+    try:
+        return reads_of_modules(bundle.members, bundle.data_json, find_opa(opa).path)
+    except ReadsUnrecordedError as error:
+        raise ReadsUnrecordedError(f"revision {bundle.revision}: {error}") from None
+
+
+def reads_of_modules(members: Mapping[str, bytes], data_json: bytes, opa: Path) -> Reads:
+    """What the modules among these files read, as `reads_of`. `opa`: the program."""
+    modules = {name: text for name, text in members.items() if name.endswith(".rego")}
     if not modules:
-        raise ReadsUnrecordedError(f"revision {bundle.revision}: holds no Rego, so nobody can say what it reads")
+        raise ReadsUnrecordedError("holds no Rego, so nobody can say what it reads")
     found = _Module()
     for name, tree in _parsed(modules, opa).items():
         found.take(name, tree)
     problems = list(dict.fromkeys(found.problems()))
     if problems:
-        raise ReadsUnrecordedError(f"revision {bundle.revision}: " + "; ".join(problems))
-    data = msgspec.json.decode(bundle.data_json)
-    values = [*_leaves(data), *found.constants]
+        raise ReadsUnrecordedError("; ".join(problems))
+    values = [*_leaves(msgspec.json.decode(data_json)), *found.constants]
     networks = sorted({each for each in values if isinstance(each, str) and _is_network(each)})
     moments = sorted({int(each) for each in values if type(each) in (int, float) and _EARLIEST < each < _LATEST})
     return Reads(
@@ -97,8 +104,7 @@ def reads_of(bundle: Bundle, opa: Path | None = None) -> Reads:
     )
 
 
-def _parsed(modules: Mapping[str, bytes], opa: Path | None) -> dict[str, Any]:
-    program = find_opa(opa)
+def _parsed(modules: Mapping[str, bytes], opa: Path) -> dict[str, Any]:
     trees = {}
     with tempfile.TemporaryDirectory(prefix="authz-replay-") as room:
         path = Path(room) / "module.rego"
@@ -106,13 +112,13 @@ def _parsed(modules: Mapping[str, bytes], opa: Path | None) -> dict[str, Any]:
             path.write_bytes(text)
             try:
                 done = subprocess.run(  # noqa: S603 - a program that was found, and a file of ours
-                    [program.path, "parse", "--format", "json", path],
+                    [opa, "parse", "--format", "json", path],
                     capture_output=True,
                     timeout=_PARSE_SECONDS,
                     check=False,
                 )
             except (OSError, subprocess.TimeoutExpired) as error:
-                raise OpaMissingError(f"{program.path} parse: {error}") from None
+                raise OpaMissingError(f"{opa} parse: {error}") from None
             if done.returncode != 0:
                 raise ReadsUnrecordedError(f"{name}: opa cannot parse it")
             trees[name] = msgspec.json.decode(done.stdout)

@@ -11,7 +11,7 @@ import msgspec
 
 from authz.audit import LedgerDamagedError, LedgerUnreadableError
 from authz.core import EVENT_TYPES
-from authz.policy.history.profile import Profile, Recorded, ownership, path_pattern, profile_of
+from authz.history.profile import Profile, Recorded, ownership, path_pattern, profile_of
 
 _KINDS: Final = frozenset(name for name, row in EVENT_TYPES.items() if "decision" in row.required)
 _MOST_SHAPES: Final = 200_000
@@ -157,6 +157,18 @@ class Fold:
         return tally
 
 
+def is_decision(line: bytes) -> bool:
+    """Whether a record is one of a decision. Raises LedgerDamagedError where it cannot be read as a record."""
+    try:
+        return _type_of(line).type in _KINDS
+    except _UNREADABLE as error:
+        raise LedgerDamagedError(f"a record cannot be read as one: {error}") from None
+
+
+class _Typed(msgspec.Struct, gc=False):
+    type: str
+
+
 class _Seen(msgspec.Struct, gc=False):
     """What tells profiles apart, parsed no further than that takes: two decisions with the same have one profile."""
 
@@ -221,5 +233,6 @@ def _ts(line: bytes) -> bytes:
     return line[at : at + 27]
 
 
+_type_of = msgspec.json.Decoder(_Typed).decode
 _look = msgspec.json.Decoder(_Seen).decode
 _decode = msgspec.json.Decoder(Recorded).decode

@@ -1,14 +1,12 @@
 """Replaying recorded decisions: the counts of asking again, and a refusal where records do not suffice."""
 
-import asyncio
 import json
-import random
 import shutil
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import pytest
@@ -16,152 +14,29 @@ import pytest
 from authz.audit import LedgerDamagedError
 from authz.audit.compress import compress_sealed
 from authz.bundle import read
-from authz.core import AccessRequest, Action, BearerToken, Caller, Entity, Policy, Subject
-from authz.policy import build
-from authz.policy.history import (
+from authz.core import Event
+from authz.history import (
     Flip,
     Fold,
     ReadsUnrecordedError,
-    Replay,
     Replaying,
     read_profiles,
     read_verified,
     reads_of,
-    replay,
     routes_known,
     write_profiles,
 )
-from authz.policy.history.kept import ProfileUnreadableError
-from authz.policy.opened import bundle_of, opened
-from tests.audit.published import publish
+from authz.history.kept import ProfileUnreadableError
+from authz.policy import bundle_of, opened
 from tests.audit.signed_ledger import append_all
-from tests.fakes import House, pseudonym
-from tests.policy.conftest import ROOT
-
-SHIPPED = str(ROOT / "bundles" / "default.tar.gz")
-EDGE = Caller("edge", trusted_to_assert=True)
-SILENT = Caller("shadow", observes=True)
-PEOPLE = [f"person{number}" for number in range(12)]
-ROLES = ("user_basic", "user_premium", "caregiver_basic", "caregiver_advanced", "admin_readonly", "nobody_knows_me")
-PATHS = (
-    "/users/{}/profile", "/users/{}/settings", "/memory", "/memory/{}", "/memory/search", "/calendar/events/{}",
-    "/photos",    "/ai/chat", "/ai/voice", "/health", "/nowhere/{}", "/admin/audit", "/users/{}/wardrobe",
-)  # fmt: skip
-
-
-def _subject(chance: random.Random) -> Subject:
-    name = chance.choice(PEOPLE)
-    claims: dict[str, Any] = {"acr": chance.choice(("silver", "gold"))} if chance.random() < 0.5 else {}
-    if chance.random() < 0.3:
-        claims["amr"] = ["pwd", "mfa"]
-    return Subject(
-        type="user",
-        id=name,
-        source="token",
-        pseudonym=pseudonym(name),
-        roles=tuple(chance.sample(ROLES, chance.randrange(3))),
-        scopes=chance.choice((None, None, ("openid",), ("memory:read", "photos:read"), ())),
-        issuer="https://id.example",
-        properties={"claims": claims} if claims else {},
-    )
-
-
-class Asked(NamedTuple):
-    """Questions, and whom each token is of."""
-
-    tokens: dict[str, Subject]
-    requests: list[AccessRequest]
-
-
-def asked(count: int) -> Asked:
-    """Questions of all kinds that a gateway asks: of tokens good and bad, on paths known and unknown, and on scopes."""
-    chance = random.Random(7)
-    tokens = {f"t{number}": _subject(chance) for number in range(150)}
-    requests = []
-    for number in range(count):
-        path = chance.choice(PATHS).format(chance.choice(PEOPLE))
-        scope = chance.random() < 0.1
-        requests.append(
-            AccessRequest(
-                caller=SILENT if number % 9 == 0 else EDGE,
-                dialect="envoy",
-                action=Action("use" if scope else chance.choice(("GET", "GET", "POST", "PUT", "DELETE", "HEAD"))),
-                resource=Entity("scope", chance.choice(("memory:read", "ai:chat"))) if scope else Entity("route", path),
-                token=BearerToken(chance.choice([*tokens, "bad", "worse"])),
-                ip=chance.choice(("10.1.2.3", "192.0.2.9")),
-                request_id=f"r{number}",
-            )
-        )
-    return Asked(tokens, requests)
-
-
-def _decide(policy: Policy, questions: Asked) -> House:
-    house = House(policy, questions.tokens)  # type: ignore[arg-type]  # a real policy
-
-    async def all_of_them() -> None:
-        for number in range(0, len(questions.requests), 50):
-            if number % 100:
-                await house.decisions.decide_all(questions.requests[number : number + 50])
-                continue
-            for request in questions.requests[number : number + 50]:
-                await house.decisions.decide(request)
-
-    asyncio.run(all_of_them())
-    return house
-
-
-@pytest.fixture(scope="module")
-def questions() -> Asked:
-    """What was asked."""
-    return asked(1500)
-
-
-@pytest.fixture(scope="module")
-def state(tmp_path_factory: pytest.TempPathFactory, questions: Asked) -> Path:
-    """A signed ledger of what the shipped policy decided, in four segments."""
-    state = tmp_path_factory.mktemp("recorded")
-    events = _decide(opened(SHIPPED).policy, questions).ledger.events
-    for start in range(0, len(events), 400):
-        append_all(state / "audit", "main", events[start : start + 400])
-    publish(state, "main")
-    return state
-
-
-@pytest.fixture(scope="module")
-def candidate(tmp_path_factory: pytest.TempPathFactory, opa_binary: Path) -> str:
-    """The shipped policy, changed in every way that data can: grants, conditions, requirements, a role that ended."""
-    root = tmp_path_factory.mktemp("candidate")
-    shutil.copytree(ROOT / "policies", root / "policies")
-    roles = root / "policies" / "authz" / "roles" / "data.yaml"
-    text = roles.read_text().replace("    - care:caregiver\n", "    - care:caregiver\n    - ai:chat\n")
-    text = text.replace("    - ai:voice\n", "").replace(
-        "  description: Sees everything an administrator sees, changes nothing\n",
-        "  description: Sees everything an administrator sees, changes nothing\n  until: 1600000000\n",
-    )
-    roles.write_text(text)
-    scopes = root / "policies" / "authz" / "scopes" / "data.yaml"
-    data = scopes.read_text()
-    for scope, condition in (("memory:read", "{acr: [gold]}"), ("photos:read", "{cidr: [10.0.0.0/8], amr: [mfa]}")):
-        assert f"\n{scope}: {{" in data
-        data = data.replace(f"\n{scope}: {{", f"\n{scope}: {{require: {condition}, ")
-    scopes.write_text(data)
-    out = root / "candidate.tar.gz"
-    build(root / "policies", out, opa_binary)
-    return str(out)
-
-
-def replayed(state: Path, candidate: str) -> Replay:
-    """The replay of a ledger under a candidate."""
-    bundle = bundle_of(candidate)
-    known = routes_known(state, bundle, read(Path(SHIPPED)))
-    return replay(Replaying(opened(candidate).policy, reads_of(bundle), known), state)
+from tests.history.decided import SHIPPED, Asked, decide, replayed
 
 
 def test_counts_are_those_of_asking_again(state: Path, candidate: str, questions: Asked) -> None:
     """Flips, by kind, place and reasons, are exactly those of deciding each raw request under the candidate."""
     found = replayed(state, candidate)
-    before = [event.body for event in _decide(opened(SHIPPED).policy, questions).ledger.events]
-    after = [event.body for event in _decide(opened(candidate).policy, questions).ledger.events]
+    before = [event.body for event in decide(opened(SHIPPED).policy, questions).ledger.events]
+    after = [event.body for event in decide(opened(candidate).policy, questions).ledger.events]
     counts: Counter[tuple[Any, ...]] = Counter()
     people: dict[tuple[Any, ...], set[str]] = {}
     for old, new in zip(map(_plain, before), map(_plain, after), strict=True):
@@ -286,6 +161,14 @@ def test_what_no_record_has_is_refused(rego: str, opa_binary: Path) -> None:
     bundle = msgspec.structs.replace(read(Path(SHIPPED)), members={"authz/authz.rego": module.encode()})
     with pytest.raises(ReadsUnrecordedError, match=TRAPS[rego].replace("(", r"\(").replace(")", r"\)")):
         reads_of(bundle, opa_binary)
+
+
+def test_break_glass_is_no_policys_to_decide(tmp_path: Path) -> None:
+    """Admin access that was taken without the policy is counted and left."""
+    body = {"decision": "allow", "reason": "break_glass", "caller": "on-call", "action": "GET", "break_glass": True}
+    append_all(tmp_path / "audit", "main", [Event("e1", "admin.access", body)])
+    found = replayed(tmp_path, SHIPPED)
+    assert (found.decisions, found.beside, found.flips) == (1, 1, ())
 
 
 def authz(*arguments: str) -> "subprocess.CompletedProcess[str]":

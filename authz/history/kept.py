@@ -8,8 +8,8 @@ import msgspec
 from msgspec import Struct
 
 from authz.core import AuthzError
-from authz.policy.history.folding import Tally
-from authz.policy.history.profile import Profile
+from authz.history.folding import Tally
+from authz.history.profile import Profile
 
 _FORMAT: Final = "authz-profile/1"
 

@@ -1,23 +1,20 @@
 """Recorded decisions, put to another policy: what would have come out otherwise, how often, for how many subjects."""
 
-import asyncio
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
 from authz.audit import LedgerDamagedError, verify
-from authz.core import Kind, Policy, PolicyDecision, kind_of
-from authz.policy.history.addresses import standing_for
-from authz.policy.history.asking import Asking, CannotTellError, Known
-from authz.policy.history.folding import Fold, Tally
-from authz.policy.history.profile import Profile
-from authz.policy.history.reads import Reads
-
-_BESIDE: Final = ("ambiguous_path", "subject_mismatch", "rate_limited")
-_DENIED: Final = "deny"
+from authz.core import Policy
+from authz.history.addresses import standing_for
+from authz.history.asking import Known
+from authz.history.folding import Fold, Tally
+from authz.history.judging import Judge, Judged, Verdict
+from authz.history.profile import Profile
+from authz.history.reads import Reads
 
 Change = Literal["gain", "loss"]
 
@@ -56,6 +53,9 @@ class Untold(Struct, frozen=True):
     why: str
     decisions: int
 
+    def __str__(self) -> str:
+        return f"{self.where} cannot be told, {self.why}: {self.decisions} decisions"
+
 
 class Replay(Struct, frozen=True):
     """What came of it. `decisions`: all that were read; `observed` of them were not enforced.
@@ -89,8 +89,7 @@ class Replay(Struct, frozen=True):
         return sum(each.decisions for each in self.flips if change in (each.change, "any"))
 
     def __str__(self) -> str:
-        told = [*map(str, self.flips)]
-        told += [f"{each.where} cannot be told, {each.why}: {each.decisions} decisions" for each in self.untold]
+        told = [*map(str, self.flips), *map(str, self.untold)]
         rest = f"{self.same} the same ({self.other_reasons} for another reason), {self.beside} no policy's to decide"
         apart = f", {self.observed} of them not enforced" if self.observed else ""
         told.append(
@@ -111,23 +110,19 @@ class _Kind(NamedTuple):
     enforced: bool
 
 
-class _Verdict(NamedTuple):
-    allow: bool
-    reason: str
-    scopes: tuple[str, ...]
-
-
 class Replaying:
-    """Answers profiles as they come, under one policy; `result` when all of them came."""
+    """Answers profiles as they come, under one policy; `result` when all of them came.
 
-    def __init__(self, policy: Policy, reads: Reads, known: Known, since: str = "") -> None:
-        self._policy = policy
-        self._asking = Asking(policy, reads, known)
-        self._answers: dict[Profile, _Verdict | str | None] = {}
-        moments = tuple(
-            datetime.fromtimestamp(each, UTC).strftime("%Y-%m-%dT%H:%M:%S.999999Z") for each in reads.moments
-        )
-        self.fold = Fold(since, moments=moments, addresses=standing_for(reads.networks), met=self._answer)
+    `place`: what a profile asked for, in the words of the result.
+    """
+
+    def __init__(
+        self, policy: Policy, reads: Reads, known: Known, since: str = "", place: Callable[[Profile], str] | None = None
+    ) -> None:
+        self._judge = Judge(policy, reads, known)
+        self._place = place or _where
+        self._answers: dict[Profile, Judged] = {}
+        self.fold = Fold(since, moments=cuts(reads), addresses=standing_for(reads.networks), met=self._answer)
 
     def take(self, profiles: Mapping[Profile, Tally]) -> None:
         """Profiles that somebody else has folded."""
@@ -136,28 +131,11 @@ class Replaying:
         self._answer(list(profiles))
 
     def _answer(self, profiles: list[Profile]) -> None:
-        asked = {each: self._questions(each) for each in profiles}
-        checks = [check for questions in asked.values() if not isinstance(questions, str) for check in questions or ()]
-        answers = iter(asyncio.run(self._policy.evaluate_all(checks)))
-        for profile, questions in asked.items():
-            verdict: _Verdict | str | None = None
-            if isinstance(questions, str):
-                verdict = questions
-            elif questions is not None:
-                verdict = _one({_concluded(profile, next(answers)) for _ in questions})
+        tallies = self.fold.tallies
+        for profile, verdict in self._judge.verdicts((each, tallies[each]) for each in profiles).items():
             self._answers[profile] = verdict
-            if isinstance(verdict, _Verdict) and verdict.allow == (profile.decision == "allow"):
-                self.fold.tallies[profile].subjects = None
-
-    def _questions(self, profile: Profile) -> list[bytes] | str | None:
-        """None: no policy decided it. A text: why it cannot be asked again."""
-        if profile.reason in _BESIDE or (profile.decision == "error" and kind_of(profile.reason) is Kind.UNDECIDED):
-            return None
-        tally = self.fold.tallies[profile]
-        try:
-            return self._asking.questions(profile, tally.first, tally.last)
-        except CannotTellError as error:
-            return str(error)
+            if isinstance(verdict, Verdict) and verdict.allow == (profile.decision == "allow"):
+                tallies[profile].subjects = None
 
     def result(self) -> Replay:
         """What came of all of it."""
@@ -169,10 +147,13 @@ class Replaying:
             if verdict is None:
                 beside += tally.count
             elif isinstance(verdict, str):
-                untold[profile.where, verdict] = untold.get((profile.where, verdict), 0) + tally.count
+                where = self._place(profile)
+                untold[where, verdict] = untold.get((where, verdict), 0) + tally.count
             elif verdict.allow != (profile.decision == "allow"):
                 scopes = verdict.scopes if verdict.allow else profile.scopes
-                kind = _Kind(verdict.allow, profile.where, scopes, profile.reason, verdict.reason, profile.enforced)
+                kind = _Kind(
+                    verdict.allow, self._place(profile), scopes, profile.reason, verdict.reason, profile.enforced
+                )
                 if kind in flips:
                     flips[kind].merge(tally)
                 else:
@@ -181,7 +162,7 @@ class Replaying:
                 same += tally.count
                 other += tally.count if verdict.reason != profile.reason else 0
         return Replay(
-            revision=self._policy.revision,
+            revision=self._judge.policy.revision,
             decisions=self.fold.decisions,
             observed=sum(tally.count for profile, tally in self.fold.tallies.items() if not profile.enforced),
             same=same,
@@ -193,6 +174,15 @@ class Replaying:
                 Untold(*key, count) for key, count in sorted(untold.items(), key=lambda each: (-each[1], each[0]))
             ),
         )
+
+
+def _where(profile: Profile) -> str:
+    return profile.where
+
+
+def cuts(reads: Reads) -> tuple[str, ...]:
+    """The times at which answers may change, as they sort among recorded ones: behind all of their second."""
+    return tuple(datetime.fromtimestamp(each, UTC).strftime("%Y-%m-%dT%H:%M:%S.999999Z") for each in reads.moments)
 
 
 def replay(replaying: Replaying, path: Path | None, progress: Callable[[int], None] = lambda _bytes: None) -> Replay:
@@ -207,34 +197,6 @@ def read_verified(fold: Fold, path: Path | None, progress: Callable[[int], None]
     if not found.intact:
         said = "; ".join(f"{each.stream}/{each.segment}:{each.line} {each.kind}" for each in found.issues[:3])
         raise LedgerDamagedError(f"the ledger is not intact ({said}); run `authz audit verify`")
-
-
-def _concluded(profile: Profile, answer: PolicyDecision) -> _Verdict | str:
-    """As the pipeline concludes: whoever is not identified gets a public route and nothing else."""
-    if kind_of(answer.reason) is Kind.UNDECIDED:
-        return f"the policy fails on it ({answer.reason})"
-    if profile.subject_source not in ("token", "asserted"):
-        if answer.reason != "public_route":
-            reason = profile.reason if profile.decision == _DENIED else "token_missing"
-            return _Verdict(allow=False, reason=reason, scopes=answer.scopes)
-        return _Verdict(answer.allow, answer.reason, answer.scopes)
-    reason = (
-        profile.reason
-        if (profile.reason, answer.reason) == ("method_not_allowed", "unmatched_route")
-        else answer.reason
-    )
-    return _Verdict(answer.allow, reason, answer.scopes)
-
-
-def _one(verdicts: set[_Verdict | str]) -> _Verdict | str:
-    """The verdict, if they agree on yes or no."""
-    failures = [each for each in verdicts if isinstance(each, str)]
-    if failures:
-        return min(failures)
-    told = sorted(each for each in verdicts if isinstance(each, _Verdict))
-    if not told or len({each.allow for each in told}) > 1:
-        return "it depends on what the record lacks"
-    return told[0]
 
 
 def _flips(tallies: Mapping[_Kind, Tally]) -> list[Flip]:

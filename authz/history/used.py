@@ -7,8 +7,8 @@ import msgspec
 from msgspec import Struct
 
 from authz.core import AuthzError
-from authz.policy.history.folding import Tally
-from authz.policy.history.profile import SELF, UNKNOWN, Profile
+from authz.history.folding import Tally
+from authz.history.profile import SELF, UNKNOWN, Profile
 
 _MISSING: Final = ("unmatched_route", "method_not_allowed")
 _FAR_MORE: Final = 4

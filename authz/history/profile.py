@@ -13,13 +13,16 @@ _PSEUDONYM: Final = "h1:"
 
 
 class Recorded(Struct, gc=False, kw_only=True):
-    """The fields of a decision's record (docs/ledger-format.md) that matter here."""
+    """The fields of a decision's record (docs/ledger-format.md) that matter here.
+
+    `revision` is empty where no policy was asked: admin access by break-glass.
+    """
 
     ts: str
     type: str
     decision: Literal["allow", "deny", "error"]
     reason: str
-    revision: str
+    revision: str = ""
     subject: str | None = None
     subject_type: str | None = None
     subject_source: str | None = None

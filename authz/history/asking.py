@@ -20,8 +20,8 @@ from authz.core import (
     check_document,
     subject_document,
 )
-from authz.policy.history.profile import SELF, UNKNOWN, Ownership, Profile
-from authz.policy.history.reads import Reads
+from authz.history.profile import SELF, UNKNOWN, Ownership, Profile
+from authz.history.reads import Reads
 
 SUBJECT_ID: Final = "the-subject"
 _OTHER_ID: Final = "somebody-else"

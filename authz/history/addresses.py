@@ -3,7 +3,7 @@
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
-from authz.policy.history.folding import Addresses
+from authz.history.folding import Addresses
 
 _Network = IPv4Network | IPv6Network
 

@@ -7,7 +7,7 @@ from authz.audit import kept_policy
 from authz.bundle import Bundle, read
 from authz.core import AuthzError, RouteTable
 from authz.engine import EmbeddedPolicy
-from authz.policy.history.asking import Known
+from authz.history.asking import Known
 
 
 def routes_known(state: Path | None, *bundles: Bundle) -> Known:

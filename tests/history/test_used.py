@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from authz.core import DecisionBody, Event
+from authz.history import Holder, RoleUse, SubjectUse, Unused
+from authz.history.used import Held, NoRolesError
 from authz.policy import Fold, held_by, holders, missing_routes, read_verified, unused
-from authz.policy.history import Holder, RoleUse, SubjectUse, Unused
-from authz.policy.history.used import Held, NoRolesError
 from tests.audit.published import publish
 from tests.audit.signed_ledger import append_all
 from tests.fakes import pseudonym
