@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import msgspec
 
@@ -11,6 +11,9 @@ from authz.examination import Examined, Trust, Verdict
 
 EXAMINATION_SECONDS = 120.0
 """A bundle of 10,000 roles takes some seconds on a slow machine."""
+
+
+_T = TypeVar("_T")
 
 
 class RefusedError(AuthzError):
@@ -23,31 +26,36 @@ class RefusedError(AuthzError):
         self.reason = reason
 
 
+class NoAnswerError(Exception):
+    """A process took too long, or ended without an answer; the text says which."""
+
+
 async def examined_apart(archive: bytes, trust: Trust) -> Examined:
     """`examine`, in another process. Raises RefusedError; a process that dies or takes too long is one too."""
     question = msgspec.json.encode(trust) + b"\n" + archive
     try:
-        said, code = await asked_apart("authz.examination.child", question, EXAMINATION_SECONDS)
-        verdict = msgspec.json.decode(said, type=Verdict)
-    except TimeoutError:
-        raise RefusedError("policy_refused", f"its examination took more than {EXAMINATION_SECONDS:.0f} s") from None
-    except msgspec.MsgspecError:
-        raise RefusedError("policy_refused", f"its examination ended with {code}") from None
+        verdict = await asked_apart("authz.examination.child", question, EXAMINATION_SECONDS, Verdict)
+    except NoAnswerError as error:
+        raise RefusedError("policy_refused", f"its examination {error}") from None
     if verdict.examined is None:
         raise RefusedError(verdict.reason, verdict.message)
     return verdict.examined
 
 
-async def asked_apart(module: str, question: bytes, seconds: float) -> tuple[bytes, int | None]:
-    """What a module, run as a process, answers on standard output, and its exit code. Raises TimeoutError."""
+async def asked_apart(module: str, question: bytes, seconds: float, kind: type[_T]) -> _T:
+    """What a module, run as a process, answers on standard output, as JSON of this kind. Raises NoAnswerError."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-P", "-m", module, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
     )
     try:
         async with asyncio.timeout(seconds):
             said, _ = await process.communicate(question)
+        return msgspec.json.decode(said, type=kind)
+    except TimeoutError:
+        raise NoAnswerError(f"took more than {seconds:.0f} s") from None
+    except msgspec.MsgspecError:
+        raise NoAnswerError(f"ended with {process.returncode}") from None
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
-    return said, process.returncode

@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from authz.activation.apart import asked_apart
+from authz.activation.apart import NoAnswerError, asked_apart
 from authz.activation.errors import ReplayError
 from authz.config import PolicySettings
 from authz.history import Recent, Rehearsal, Rehearsed
@@ -81,14 +81,11 @@ class Rehearsals:
         """What the archive makes of the newest decisions, beside the one in force; or why that cannot be known."""
         most, max_bytes = self._settings.replay_sample, max(self._settings.max_bytes, len(active))
         question = Rehearsal(str(self._state), most, len(active), max_bytes)
+        payload = msgspec.json.encode(question) + b"\n" + active + archive
         try:
-            payload = msgspec.json.encode(question) + b"\n" + active + archive
-            said, code = await asked_apart(_CHILD, payload, REPLAY_SECONDS)
-            answer = msgspec.json.decode(said, type=Rehearsed)
-        except TimeoutError:
-            answer = Rehearsed(trouble=f"it took more than {REPLAY_SECONDS:.0f} s")
-        except msgspec.MsgspecError:
-            answer = Rehearsed(trouble=f"the replay ended with {code}")
+            answer = await asked_apart(_CHILD, payload, REPLAY_SECONDS, Rehearsed)
+        except NoAnswerError as error:
+            answer = Rehearsed(trouble=f"it {error}")
         if answer.recent is None:
             return Replayed(revision, time.time(), trouble=answer.trouble)
         _count(answer.recent)
