@@ -31,6 +31,7 @@ from authz.http.stream.messages import (
     write_refusal,
     write_unsubscribed,
 )
+from authz.http.stream.room import Room
 from authz.http.stream.standing import Send, Standing, Subscriptions
 from authz.metrics import OTHER
 
@@ -40,7 +41,7 @@ class Bounds(NamedTuple):
 
     stream: StreamSettings
     batch_items: int
-    at_once: asyncio.Semaphore
+    at_once: Room
 
 
 class Session:
@@ -77,9 +78,9 @@ class Session:
 
     async def received(self, text: str) -> None:
         """Begin with one message; returns when there is room for another, and so whoever reads waits until then."""
-        await self._bounds.at_once.acquire()
+        await self._bounds.at_once.enter()
         if self._ending:
-            self._bounds.at_once.release()
+            self._bounds.at_once.leave()
             return
         task = asyncio.create_task(self._answer(text))
         self._working.add(task)
@@ -96,7 +97,7 @@ class Session:
         await self._subscriptions.close()
 
     def _done(self, task: asyncio.Task[None]) -> None:
-        self._bounds.at_once.release()
+        self._bounds.at_once.leave()
         self._working.discard(task)
         if self._room is not None:
             self._room.set()
