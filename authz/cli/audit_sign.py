@@ -12,6 +12,7 @@ import msgspec
 
 from authz import config, log
 from authz.audit import AuditorProcess, SigningUnsafeError
+from authz.cli import collector
 from authz.config import AuditSettings
 from authz.core import AuditUnavailableError
 from authz.pdp import SystemClock
@@ -36,6 +37,7 @@ def sign(directory: Path | None, file: Path | None, once: bool, supervised: bool
     audit = _given() if supervised else settings.audit
     with suppress(OSError):
         os.nice(_NICENESS)  # decisions come first
+    collector.calm()
     try:
         asyncio.run(_sign(AuditorProcess(state, audit, SystemClock()), once=once, supervised=supervised))
     except (AuditUnavailableError, SigningUnsafeError) as error:

@@ -11,6 +11,7 @@ import msgspec
 import uvloop
 
 from authz import http
+from authz.cli import collector
 from authz.config import Settings, load
 from authz.pdp import Pdp
 
@@ -51,13 +52,8 @@ def serve(
         "workers": workers,
     }
     settings = load(file, flags=flags)
-    _calm_collector()
+    collector.calm()
     uvloop.run(_serve(settings))
-
-
-def _calm_collector() -> None:
-    """Look for garbage cycles seldom: requests make next to none, and looking took a quarter of a decision's time."""
-    gc.set_threshold(50_000, 20, 50)
 
 
 async def _serve(settings: Settings) -> None:
