@@ -51,7 +51,7 @@ class LocalLimiter:
             return None
         (limit, budgets), now = self._door, self._nanoseconds()
         client = hash((request.caller.observes, client_of(request.ip)))
-        retry = _retry(client, request, None) if request.caller.sets_request_id else None
+        retry = _retry(client, request, None)
         if retry is not None and self._retries.seen(retry, now):
             return None
         wait = budgets.spend_one(*spending(client, limit), now)
@@ -72,7 +72,7 @@ class LocalLimiter:
     ) -> Over | None:
         """As `spend`, at once."""
         now, whose = self._nanoseconds(), hash((request.caller.observes, *who(request, subject)))
-        retry = _retry(whose, request, position) if request.caller.sets_request_id else None
+        retry = _retry(whose, request, position)
         if retry is not None and self._retries.seen(retry, now):
             return None
         if len(limits) == 1:

@@ -86,8 +86,7 @@ class GuardedLedger:
     async def record(self, event: Event) -> None:
         """See core.Ledger. In degraded mode it returns for what is only counted, too."""
         if self._damage.stop is not None:
-            AUDIT_FAILURES_TOTAL.inc()
-            raise AuditUnavailableError(self._damage.stop)
+            raise self._stopped(1)
         try:
             await (self._in_time((event,)) if self.mode.degraded else self._writer.record(event))
         except (AuditUnavailableError, OverloadedError) as error:
@@ -103,8 +102,7 @@ class GuardedLedger:
     async def record_all(self, events: Sequence[Event]) -> None:
         """See core.Ledger. In degraded mode it returns for what is only counted, too."""
         if self._damage.stop is not None:
-            AUDIT_FAILURES_TOTAL.inc(len(events))
-            raise AuditUnavailableError(self._damage.stop)
+            raise self._stopped(len(events))
         try:
             await (self._in_time(events) if self.mode.degraded else self._writer.record_all(events))
         except (AuditUnavailableError, OverloadedError) as error:
@@ -125,8 +123,7 @@ class GuardedLedger:
         Raises as core.Ledger does: after AuditUnavailableError some may be in the ledger, after OverloadedError none.
         """
         if self._damage.stop is not None:
-            AUDIT_FAILURES_TOTAL.inc(len(events))
-            raise AuditUnavailableError(self._damage.stop)
+            raise self._stopped(len(events))
         try:
             await self._writer.record_all(events)
         except (AuditUnavailableError, OverloadedError):
@@ -238,6 +235,10 @@ class GuardedLedger:
             self._log.warning("audit_recovered", ignored_bytes=found.ignored_bytes, set_aside=found.set_aside)
         if found.damage:
             self._damage.found({self._writer.stream: found.damage}, by="recovery")
+
+    def _stopped(self, records: int) -> AuditUnavailableError:
+        AUDIT_FAILURES_TOTAL.inc(records)
+        return AuditUnavailableError(self._damage.stop or "")
 
     async def _in_time(self, events: Sequence[Event]) -> None:
         """Record them, but wait for no device that hangs."""
