@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from authz.activation.apart import RefusedError, examined_apart
+from authz.activation.apart import Passed, RefusedError, examined_apart
 from authz.activation.candidate import Candidate, kept_as, loaded
 from authz.activation.errors import NotKeptError, ReplayError, ShadowError
 from authz.activation.journal import BundleStore, Journal, hold_to_journal
@@ -106,20 +106,20 @@ class Activation:
         Raises AuditUnavailableError, OverloadedError, OSError: it could not be recorded or kept, and is not in force.
         """
         try:
-            trust, examined = await self._examined(archive)
+            trust, passed = await self._examined(archive)
             while True:
-                hold_to_journal(self.journal, examined, ordered=bool(trust.keys))
+                hold_to_journal(self.journal, passed.examined, ordered=bool(trust.keys))
                 before, waits = self.candidate, bool(self.journal.pinned)
                 # Not under the lock: a rollback has to wait for nothing.
-                replayed = None if waits else await self._replay(archive, examined)
+                replayed = None if waits else await self._replay(archive, passed.examined)
                 async with self._changing:
                     if self.candidate is before:
-                        await self._offered(archive, examined, trust.max_bytes, replayed)
+                        await self._offered(archive, passed, trust.max_bytes, replayed)
                         break
         except (AuditUnavailableError, OverloadedError):
             raise
         except AuthzError as error:
-            await self.refuse(error, _digest(archive))
+            await self.refuse(error, await asyncio.to_thread(_digest, archive))
             return False
         return True
 
@@ -227,12 +227,13 @@ class Activation:
             kept=self.journal.kept,
         )
 
-    async def _examined(self, archive: bytes) -> tuple[Trust, Examined]:
+    async def _examined(self, archive: bytes) -> tuple[Trust, Passed]:
         trust = await asyncio.to_thread(trust_in, self.settings)
         return trust, await examined_apart(archive, trust)
 
-    async def _loaded(self, archive: bytes, examined: Examined, max_bytes: int) -> Candidate:
-        return await loaded(archive, examined, self._engine, self.source_name, max_bytes)
+    async def _loaded(self, archive: bytes, passed: Passed, max_bytes: int) -> Candidate:
+        examined, compiled = passed
+        return await loaded(archive, examined, self._engine, self.source_name, max_bytes, compiled=compiled)
 
     async def _kept(self, revision: str) -> Candidate:
         if self.begun.source is None:
@@ -240,8 +241,8 @@ class Activation:
         if self.journal.find(revision) is None:
             raise NotKeptError(f"revision: {revision[:64]!r} is not kept; see `authz policy status`")
         archive = await asyncio.to_thread(self._store.archive, revision)
-        trust, examined = await self._examined(archive)
-        return await self._loaded(archive, examined, trust.max_bytes)
+        trust, passed = await self._examined(archive)
+        return await self._loaded(archive, passed, trust.max_bytes)
 
     async def _replay(self, archive: bytes, examined: Examined) -> Replayed | None:
         """What it makes of the newest decisions, if that is asked for and it is not what is in force."""
@@ -266,14 +267,15 @@ class Activation:
             self.replayed = replayed = msgspec.structs.replace(replayed, accepted=accepted)
         return candidate._replace(replayed=replayed)
 
-    async def _offered(self, archive: bytes, examined: Examined, max_bytes: int, replayed: Replayed | None) -> None:
+    async def _offered(self, archive: bytes, passed: Passed, max_bytes: int, replayed: Replayed | None) -> None:
+        examined = passed.examined
         if examined.sha256 == self.candidate.examined.sha256:
             return
         if replayed is not None and replayed.too_many(self._rehearsals.most_flips):
             # Kept, so that an operator can take it all the same.
             await self._keep(archive, examined)
             replayed.hold_to(self._rehearsals.most_flips)
-        candidate = (await self._loaded(archive, examined, max_bytes))._replace(replayed=replayed)
+        candidate = (await self._loaded(archive, passed, max_bytes))._replace(replayed=replayed)
         await self._keep(archive, examined)
         if self.journal.pinned:
             candidate.policy.close()

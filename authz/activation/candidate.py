@@ -33,7 +33,9 @@ def kept_as(found: Examined, source: str) -> Kept:
     )
 
 
-async def loaded(archive: bytes, examined: Examined, engine: Engine, source: str, max_bytes: int) -> Candidate:
-    """Load what was examined. Raises an AuthzError."""
+async def loaded(
+    archive: bytes, examined: Examined, engine: Engine, source: str, max_bytes: int, *, compiled: bytes = b""
+) -> Candidate:
+    """Load what was examined; `compiled` is what its examination worked out already. Raises an AuthzError."""
     found = await asyncio.to_thread(bundle.read_again, archive, Limits(archive_bytes=max_bytes))
-    return Candidate(archive, examined, await engine.load(found), source)
+    return Candidate(archive, examined, await engine.load(found, compiled), source)

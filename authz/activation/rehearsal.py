@@ -81,7 +81,7 @@ class Rehearsals:
         """What the archive makes of the newest decisions, beside the one in force; or why that cannot be known."""
         most, max_bytes = self._settings.replay_sample, max(self._settings.max_bytes, len(active))
         question = Rehearsal(str(self._state), most, len(active), max_bytes)
-        payload = msgspec.json.encode(question) + b"\n" + active + archive
+        payload = (msgspec.json.encode(question) + b"\n", active, archive)
         try:
             answer = await asked_apart(_CHILD, payload, REPLAY_SECONDS, Rehearsed)
         except NoAnswerError as error:

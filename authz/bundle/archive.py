@@ -1,6 +1,5 @@
 """Bundle archives, gzipped tar: read with suspicion, written the same on every machine."""
 
-import gzip
 import io
 import os
 import struct
@@ -32,14 +31,7 @@ def unpack(archive: bytes, limits: Limits) -> dict[str, bytes]:
     """
     if len(archive) > limits.archive_bytes:
         raise BundleError(f"the bundle has {len(archive)} bytes, more than {limits.archive_bytes}")
-    try:
-        # One byte over the limit is enough to know; what a bomb holds beyond it is never unpacked.
-        with gzip.GzipFile(fileobj=io.BytesIO(archive)) as packed:
-            raw = packed.read(limits.unpacked_bytes + 1)
-    except (OSError, EOFError, zlib.error) as error:
-        raise BundleError(f"the bundle is not gzip: {error}") from error
-    if len(raw) > limits.unpacked_bytes:
-        raise BundleError(f"the bundle unpacks to more than {limits.unpacked_bytes} bytes")
+    raw = _gunzip(archive, limits.unpacked_bytes)
     try:
         with tarfile.open(fileobj=io.BytesIO(raw), mode="r:") as tar:
             return _members(tar, limits.members)
@@ -74,6 +66,24 @@ def write(path: Path, archive: bytes) -> None:
     except OSError:
         beside.unlink(missing_ok=True)
         raise
+
+
+def _gunzip(archive: bytes, most: int) -> bytes:
+    """In one call that lets other threads run: a large bundle is unpacked beside decisions."""
+    unpacking = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    try:
+        # One byte over the limit is enough to know; what a bomb holds beyond it is never unpacked.
+        raw = unpacking.decompress(archive, most + 1)
+    except zlib.error as error:
+        raise BundleError(f"the bundle is not gzip: {error}") from error
+    if len(raw) > most:
+        raise BundleError(f"the bundle unpacks to more than {most} bytes")
+    if not unpacking.eof:
+        raise BundleError("the bundle is not gzip: it ends too early")
+    # Readers do not agree on what follows the first gzip member.
+    if unpacking.unused_data:
+        raise BundleError("the bundle goes on after its end")
+    return raw
 
 
 def _members(tar: tarfile.TarFile, most: int) -> dict[str, bytes]:

@@ -21,6 +21,7 @@ from authz.core import (
     read_decisions,
     read_explanation,
 )
+from authz.engine.compiled import Compiled, read_compiled, written
 from authz.engine.guest import MAX_INPUT_BYTES, GuestError
 from authz.engine.module import Counts, Module, compile_module
 
@@ -31,6 +32,10 @@ BATCH_ITEMS = 64
 """The most checks in one evaluation: each costs what it would among 256, and others wait 0.7 ms for a turn, not 3."""
 
 _SINGLES_PER_TURN = 32
+
+_CATALOGUE = "authz/catalogue"
+_CANDIDATES = "authz/candidates"
+_ASKED_ONCE = (_CATALOGUE, _CANDIDATES)
 
 
 class PolicyRefusedError(AuthzError):
@@ -48,7 +53,7 @@ class EmbeddedPolicy:
 
     engine = "embedded"
 
-    def __init__(self, module: Module, catalogue: Catalogue, revision: str) -> None:
+    def __init__(self, module: Module, catalogue: Catalogue, searches: frozenset[str], revision: str) -> None:
         self._module = module
         self._catalogue = catalogue
         self._revision = revision
@@ -57,8 +62,8 @@ class EmbeddedPolicy:
         self._decision = module.entrypoints["authz/decision"]
         self._decisions = module.entrypoints.get("authz/decisions")
         self._explain = module.entrypoints.get("authz/explain")
-        self._candidates = module.entrypoints.get("authz/candidates")
-        self._searches = _searches(module, self._candidates)
+        self._candidates = module.entrypoints.get(_CANDIDATES)
+        self._searches = searches
 
     @classmethod
     def load(
@@ -69,18 +74,23 @@ class EmbeddedPolicy:
         *,
         deadline_seconds: float = DEADLINE_SECONDS,
         counts: Counts | None = None,
+        compiled: bytes = b"",
     ) -> "EmbeddedPolicy":
         """Compile a module with its data document: 100 ms and more, so call it in a thread.
 
-        `counts` is added to, so that a counter does not start again with every revision.
+        `counts` is added to, so that a counter does not start again with every revision. `compiled`: what `compiled`
+        of the same policy said in another process of ours.
         Raises PolicyRefusedError, naming what is missing.
         """
+        before = read_compiled(compiled)
+        counts = counts or Counts()
         try:
-            module = compile_module(wasm, data, deadline_seconds=deadline_seconds, counts=counts or Counts())
+            module = compile_module(wasm, data, deadline_seconds=deadline_seconds, counts=counts, native=before.native)
         except GuestError as error:
             raise PolicyRefusedError(f"revision {revision}: {error}") from error
         try:
-            return cls(module, _catalogue(module), revision)
+            catalogue = _catalogue(module, before)
+            return cls(module, catalogue, _searches(module, before), revision)
         except (PolicyRefusedError, GuestError, ContractBreach) as error:
             module.close()
             raise PolicyRefusedError(f"revision {revision}: {error}") from error
@@ -138,6 +148,15 @@ class EmbeddedPolicy:
         answer = self._ask(self._explain, check)
         return None if answer is None else read_explanation(answer)
 
+    def compiled(self) -> bytes:
+        """What `load` in another process need not work out again. Raises PolicyRefusedError."""
+        once = [name for name in _ASKED_ONCE if name in self._module.entrypoints]
+        try:
+            inspected = {name: self._module.inspect(self._module.entrypoints[name]) for name in once}
+        except GuestError as error:
+            raise PolicyRefusedError(f"revision {self._revision}: {error}") from error
+        return written(Compiled(self._module.native(), inspected))
+
     def close(self) -> None:
         """Free the module. Questions after this are answered with `policy_error`. On the thread that evaluates."""
         self._module.close()
@@ -172,24 +191,29 @@ class EmbeddedPolicy:
             return None
 
 
-def _catalogue(module: Module) -> Catalogue:
+def _catalogue(module: Module, before: Compiled) -> Catalogue:
     """The catalogue of a module that fits the contract."""
     if module.builtins:
         raise PolicyRefusedError(f"it needs builtins that the Wasm guest lacks: {', '.join(sorted(module.builtins))}")
-    missing = [name for name in ("authz/decision", "authz/catalogue") if name not in module.entrypoints]
+    missing = [name for name in ("authz/decision", _CATALOGUE) if name not in module.entrypoints]
     if missing:
         raise PolicyRefusedError(f"it has no entrypoint {' and no '.join(missing)}")
-    return read_catalogue(module.inspect(module.entrypoints["authz/catalogue"]))
+    return read_catalogue(_inspected(module, before, _CATALOGUE))
 
 
-def _searches(module: Module, entrypoint: int | None) -> frozenset[str]:
+def _searches(module: Module, before: Compiled) -> frozenset[str]:
     """The searches that a module offers: each key of its candidates is there for an empty input too."""
-    if entrypoint is None:
+    if _CANDIDATES not in module.entrypoints:
         return frozenset()
-    found = read_candidates(module.inspect(entrypoint))
+    found = read_candidates(_inspected(module, before, _CANDIDATES))
     if found is None:
         raise PolicyRefusedError("data.authz.candidates is not as the contract has it")
     return offered(found)
+
+
+def _inspected(module: Module, before: Compiled, entrypoint: str) -> bytes:
+    answer = before.inspected.get(entrypoint)
+    return module.inspect(module.entrypoints[entrypoint]) if answer is None else answer
 
 
 def _chunks(checks: Sequence[bytes]) -> Iterator[list[bytes]]:

@@ -24,9 +24,10 @@ class LoadedPolicy(Policy, Protocol):
 class Engine(Protocol):
     """Makes policies, and keeps what they are evaluated with."""
 
-    async def load(self, bundle: Bundle) -> LoadedPolicy:
+    async def load(self, bundle: Bundle, compiled: bytes = b"") -> LoadedPolicy:
         """The policy of a bundle that is trusted, ready to be asked. Its `close` gives back what it holds.
 
+        `compiled`: what its examination in a process of our own worked out already (`EmbeddedPolicy.compiled`).
         Raises AuthzError, and then nothing is left of it.
         """
         ...
@@ -54,7 +55,7 @@ class EmbeddedEngine:
         self._deadline_seconds = deadline_seconds
         self._counts = counts
 
-    async def load(self, bundle: Bundle) -> EmbeddedPolicy:
+    async def load(self, bundle: Bundle, compiled: bytes = b"") -> EmbeddedPolicy:
         """See Engine. Raises PolicyRefusedError."""
         return await asyncio.to_thread(
             EmbeddedPolicy.load,
@@ -63,6 +64,7 @@ class EmbeddedEngine:
             bundle.revision,
             deadline_seconds=self._deadline_seconds,
             counts=self._counts,
+            compiled=compiled,
         )
 
     async def follow(self, followed: Callable[[Policy], None]) -> None:

@@ -11,16 +11,16 @@ from typing import Any, Final
 from opapywasm.abi import OpaAbi
 from opapywasm.errors import OpaWasmError
 from opapywasm.memory import MemoryCodec
-from opapywasm.runtime import WasmtimeRuntime, WasmtimeRuntimeFactory
+from opapywasm.runtime import WasmtimeRuntime
 from wasmtime import MemoryType, Trap, TrapCode, WasmtimeError
 from wasmtime import _ffi as c_api
 from wasmtime import _func as host_calls
 
+from authz.engine.compiled import Native
+
 MAX_INPUT_BYTES: Final = 1_000_000
 MAX_DATA_BYTES: Final = 10_000_000
 MAX_RESULT_BYTES: Final = 10_000_000
-MAX_MEMORY_PAGES: Final = 4096
-"""256 MiB: a policy that wants more traps, the process does not swap."""
 
 _READ_BYTES: Final = (1024, 65_536, MAX_RESULT_BYTES)
 """How much is copied out in search of the result's end: one decision, a batch, anything."""
@@ -54,15 +54,15 @@ class Guest:
     For one thread at a time. After a GuestError only `close` may be called.
     """
 
-    def __init__(self, factory: WasmtimeRuntimeFactory, data: bytes, deadline_ticks: int) -> None:
+    def __init__(self, native: Native, data: bytes, deadline_ticks: int) -> None:
         """Instantiate and load `data`, one valid JSON document: 1-1.5 ms, and about 15 us for each kB of data.
 
         Raises LayoutError, or GuestError when the module or the data cannot be used.
         """
         try:
-            self._runtime = factory.create_runtime()
+            self._runtime = native.create_runtime()
         except _LIBRARY_ERRORS as error:
-            raise GuestError(_not_instantiated(factory, error)) from error
+            raise GuestError(_not_instantiated(native, error)) from error
         try:
             self._load(data)
             self._prepare(deadline_ticks)
@@ -186,8 +186,8 @@ def _layout(runtime: WasmtimeRuntime) -> tuple[c_api.wasmtime_func_t, c_api.wasm
     return function, memory
 
 
-def _not_instantiated(factory: WasmtimeRuntimeFactory, error: Exception) -> str:
-    pages = max(wanted.type.limits.min for wanted in factory.module.imports if isinstance(wanted.type, MemoryType))
+def _not_instantiated(native: Native, error: Exception) -> str:
+    pages = max(wanted.type.limits.min for wanted in native.module.imports if isinstance(wanted.type, MemoryType))
     if pages > _FIRST_PAGES:
         return f"the constants in its Rego need {pages} pages of memory and there are {_FIRST_PAGES}: make them data"
     return f"the module cannot be instantiated: {error}"

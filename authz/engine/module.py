@@ -8,17 +8,10 @@ from typing import ClassVar, Literal, Protocol
 
 import msgspec
 from opapywasm import OpaWasmError, OpaWasmPolicy, PolicyConfig
-from opapywasm.runtime import WasmtimeRuntimeFactory
+from wasmtime import WasmtimeError
 
-from authz.engine.guest import (
-    MAX_DATA_BYTES,
-    MAX_INPUT_BYTES,
-    MAX_MEMORY_PAGES,
-    MAX_RESULT_BYTES,
-    Guest,
-    GuestError,
-    LayoutError,
-)
+from authz.engine.compiled import MAX_MEMORY_PAGES, Native
+from authz.engine.guest import MAX_DATA_BYTES, MAX_INPUT_BYTES, MAX_RESULT_BYTES, Guest, GuestError, LayoutError
 
 LOADING_SECONDS = 20.0
 """A thousand routes make a catalogue in 0.15 s, which no request would be given."""
@@ -66,15 +59,22 @@ class Module(Protocol):
         """
         ...
 
+    def native(self) -> bytes:
+        """The machine code, for `compile_module` in another process; empty where there is none to be had."""
+        ...
+
     def close(self) -> None:
         """Free everything native and stop the deadline's clock. Calls after it raise GuestError."""
         ...
 
 
-def compile_module(wasm: bytes, data: bytes, *, deadline_seconds: float, counts: Counts) -> Module:
-    """Compile a module: 100 ms and more, so not on the event loop. Raises GuestError when it cannot be used."""
+def compile_module(wasm: bytes, data: bytes, *, deadline_seconds: float, counts: Counts, native: bytes = b"") -> Module:
+    """Compile a module: 100 ms and more, so not on the event loop. Raises GuestError when it cannot be used.
+
+    `native`: what another process, which has read `data` too, compiled it to. Believed, so it has to be one of our own.
+    """
     try:
-        return PreparedModule(wasm, data, deadline_seconds=deadline_seconds, counts=counts)
+        return PreparedModule(wasm, data, deadline_seconds=deadline_seconds, counts=counts, native=native)
     except LayoutError:
         return LibraryModule(wasm, data, deadline_seconds=deadline_seconds, counts=counts)
 
@@ -84,20 +84,23 @@ class PreparedModule:
 
     kind: ClassVar[Literal["prepared", "library"]] = "prepared"
 
-    def __init__(self, wasm: bytes, data: bytes, *, deadline_seconds: float, counts: Counts) -> None:
+    def __init__(
+        self, wasm: bytes, data: bytes, *, deadline_seconds: float, counts: Counts, native: bytes = b""
+    ) -> None:
         self.counts = counts
-        self._data = _one_document(data)
+        # Who compiled it elsewhere has read the data there: with 10,000 roles it holds up every other thread.
+        self._data = data if native else _one_document(data)
         try:
-            self._factory = WasmtimeRuntimeFactory(wasm, max_memory_pages=MAX_MEMORY_PAGES)
+            self._native = Native.of(wasm, native)
         except OpaWasmError as error:
             raise GuestError(str(error)) from error
-        self._deadline_ticks = self._factory.epoch.deadline_ticks(deadline_seconds)
+        self._deadline_ticks = self._native.epoch.deadline_ticks(deadline_seconds)
         self._guest: Guest | None = self._new_guest()
         self.entrypoints = self._guest.entrypoints
         self.builtins = self._guest.builtins
         self._open = True
-        # wasmtime measures a deadline in ticks that somebody has to count: a thread of the factory's, every 10 ms.
-        self._factory.epoch.ensure_running()
+        # wasmtime measures a deadline in ticks that somebody has to count: a thread of its own, every 10 ms.
+        self._native.epoch.ensure_running()
 
     def evaluate(self, entrypoint: int, document: bytes) -> bytes:
         """See Module.evaluate. The call after a failed one also builds a new guest: 1-1.5 ms and the data again."""
@@ -114,16 +117,23 @@ class PreparedModule:
     def inspect(self, entrypoint: int) -> bytes:
         """See Module.inspect."""
         guest = self._guest or self._rebuilt()
-        guest.deadline_ticks = self._factory.epoch.deadline_ticks(LOADING_SECONDS)
+        guest.deadline_ticks = self._native.epoch.deadline_ticks(LOADING_SECONDS)
         try:
             return guest.evaluate(entrypoint, b"{}")
         finally:
             guest.deadline_ticks = self._deadline_ticks
 
+    def native(self) -> bytes:
+        """See Module.native."""
+        try:
+            return self._native.serialized()
+        except WasmtimeError:
+            return b""
+
     def close(self) -> None:
         """See Module.close."""
         self._open = False
-        self._factory.close()
+        self._native.close()
         if self._guest is not None:
             self._guest.close()
             self._guest = None
@@ -136,7 +146,7 @@ class PreparedModule:
         return self._guest
 
     def _new_guest(self) -> Guest:
-        return Guest(self._factory, self._data, self._deadline_ticks)
+        return Guest(self._native, self._data, self._deadline_ticks)
 
 
 def _one_document(data: bytes) -> bytes:
@@ -179,6 +189,10 @@ class LibraryModule:
                 return msgspec.json.encode(policy.evaluate_raw(b"{}", entrypoint))
         except OpaWasmError as error:
             raise GuestError(str(error)) from error
+
+    def native(self) -> bytes:
+        """See Module.native: the library takes none."""
+        return b""
 
     def close(self) -> None:
         """See Module.close."""

@@ -2,7 +2,7 @@
 
 from authz.examination.cases import Case, otherwise, read_cases
 from authz.examination.errors import CasesError, ProbeError
-from authz.examination.examination import Examined, examine
+from authz.examination.examination import Examined, examine, examine_and_compile
 from authz.examination.placing import placed, placed_anew
 from authz.examination.trust import DEFAULT, Trust, TrustedKey, trust_in
 from authz.examination.verdict import Verdict
@@ -17,6 +17,7 @@ __all__ = [
     "TrustedKey",
     "Verdict",
     "examine",
+    "examine_and_compile",
     "otherwise",
     "placed",
     "placed_anew",

@@ -33,28 +33,39 @@ def examine(archive: bytes, trust: Trust) -> Examined:
 
     Raises BundleError, PolicyRefusedError, ProbeError, CasesError.
     """
+    return examine_and_compile(archive, trust)[0]
+
+
+def examine_and_compile(archive: bytes, trust: Trust) -> tuple[Examined, bytes]:
+    """`examine`, and what the engine need not work out again to load it (`EmbeddedPolicy.compiled`)."""
     # 1. An archive that can be read in one way only.
     found = bundle.read(archive, Limits(archive_bytes=trust.max_bytes))
     # 2. From somebody who may.
     signed = hold_to_trust(found, trust)
     cases = cases_in(found)
-    if found.sha256 != bundle.SHIPPED_SHA256:  # which was tried when it was built
-        _try_out(found)
+    # The shipped one was tried when it was built.
+    compiled = b"" if found.sha256 == bundle.SHIPPED_SHA256 else _try_out(found)
     # 5. It decides as its makers say it does.
     if cases:
         _hold_to_cases(found, cases)
-    return Examined(found.revision, found.sha256, _content(found), signed.sequence, signed.key_ids, len(cases))
+    examined = Examined(found.revision, found.sha256, _content(found), signed.sequence, signed.key_ids, len(cases))
+    return examined, compiled
 
 
-def _try_out(found: Bundle) -> None:
+def _try_out(found: Bundle) -> bytes:
     from authz.engine import EmbeddedPolicy, probe  # noqa: PLC0415 - slow to load, and of no use for what is refused
 
     # 3. A module that the engine takes.
-    EmbeddedPolicy.load(found.wasm, found.data_json, found.revision).close()
+    policy = EmbeddedPolicy.load(found.wasm, found.data_json, found.revision)
+    try:
+        compiled = policy.compiled()
+    finally:
+        policy.close()
     # 4. Answers within the contract.
     _, breaches = probe(found.wasm, found.data_json)
     if breaches:
         raise ProbeError("\n".join(f"data.authz.{rule} {text}" for rule, text in breaches))
+    return compiled
 
 
 def _hold_to_cases(found: Bundle, cases: tuple[Case, ...]) -> None:

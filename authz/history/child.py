@@ -1,7 +1,7 @@
 """The replay of the newest decisions as a process: `python -m authz.history.child`.
 
 On standard input one line of JSON, a Rehearsal, then the archive in force and the next one; on standard output what
-came of it, a Rehearsed, as JSON. At low priority: decisions go on beside it.
+came of it, a Rehearsed, as MessagePack. At low priority: decisions go on beside it.
 """
 
 import os
@@ -30,7 +30,7 @@ def main() -> None:
         answer = Rehearsed(replay_recent(Path(asked.state), asked.most, *bundles))
     except AuthzError as error:
         answer = Rehearsed(trouble=f"{error.code}: {error}")
-    sys.stdout.buffer.write(msgspec.json.encode(answer))
+    sys.stdout.buffer.write(msgspec.msgpack.encode(answer))
 
 
 if __name__ == "__main__":

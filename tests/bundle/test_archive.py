@@ -98,9 +98,15 @@ def test_limits() -> None:
 
 def test_a_decompression_bomb_is_refused_before_it_is_unpacked() -> None:
     """A gigabyte of zeros in a megabyte of gzip stops at the limit."""
-    bomb = gzip.compress(bytes(1 << 20), 9) * 1024
+    bomb = gzip.compress(bytes(1 << 30), 1)
 
     assert refusal(bomb, Limits(unpacked_bytes=65536)) == "the bundle unpacks to more than 65536 bytes"
+
+
+@pytest.mark.parametrize("more", [b"x", b"\0", gzip.compress(b"junk", mtime=0)], ids=["a byte", "zero", "a member"])
+def test_what_follows_the_end_is_refused(more: bytes) -> None:
+    """Some readers of gzip go on after the first member, and some stop."""
+    assert refusal(pack({"a": b"1"}) + more) == "the bundle goes on after its end"
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from authz.core import ERROR
 from authz.engine import ActivePolicy, Counts, EmbeddedPolicy, PolicyRefusedError
+from authz.engine.compiled import Compiled, Native, written
+from authz.engine.module import PreparedModule
 from tests.engine.conftest import Compile, Load
 
 
@@ -96,6 +99,35 @@ def test_a_long_catalogue_may_take_longer_than_a_question(compile_policy: Compil
     data = msgspec.json.encode({"roles": roles, "routes": {}})
     policy = EmbeddedPolicy.load(compile_policy("roles").wasm, data, "r1", deadline_seconds=0.01)
     assert len(policy.catalogue.roles) == 5_000
+    policy.close()
+
+
+async def test_what_was_compiled_elsewhere_is_not_compiled_again(
+    compile_policy: Compile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor is anything asked that was asked there; it decides as the one that was compiled here."""
+    sources = compile_policy("roles")
+    data = msgspec.json.encode({"roles": {"reader": ["memory:read"]}, "routes": {}})
+    here = EmbeddedPolicy.load(sources.wasm, data, "r1")
+    compiled = here.compiled()
+    monkeypatch.setattr(Native, "compile", None)
+    monkeypatch.setattr(PreparedModule, "inspect", None)
+    there = EmbeddedPolicy.load(sources.wasm, data, "r1", compiled=compiled)
+    assert (there.catalogue, there.searches) == (here.catalogue, here.searches)
+    for question in (b"{}", b'{"subject": {"roles": ["reader"]}}'):
+        assert await there.evaluate(question) == await here.evaluate(question)
+    here.close()
+    there.close()
+
+
+@pytest.mark.parametrize(
+    "compiled", [b"junk", written(Compiled(b"junk", {}))], ids=["not even that", "no machine code of this version"]
+)
+async def test_what_cannot_be_used_is_compiled_here(compile_policy: Compile, compiled: bytes) -> None:
+    """After an upgrade the other process may be of another version."""
+    sources = compile_policy("obedient")
+    policy = EmbeddedPolicy.load(sources.wasm, sources.data, "r1", compiled=compiled)
+    assert await policy.evaluate(b"{}") != ERROR
     policy.close()
 
 

@@ -37,9 +37,9 @@ class RemoteEngine:
     def __init__(self, server: OpaServer) -> None:
         self._server = server
 
-    async def load(self, bundle: Bundle) -> OpaPolicy:
+    async def load(self, bundle: Bundle, compiled: bytes = b"") -> OpaPolicy:
         """See Engine. Raises PolicyRefusedError."""
-        catalogue, searches = await asyncio.to_thread(catalogue_of, bundle)
+        catalogue, searches = await asyncio.to_thread(catalogue_of, bundle, compiled)
         return self._server.know(bundle.revision, catalogue, bundle.entrypoints, searches)
 
     async def follow(self, followed: Callable[[Policy], None]) -> None:
@@ -67,9 +67,9 @@ class LocalEngine:
         self._running: dict[OpaPolicy, tuple[OpaChild, OpaServer]] = {}
         self._ending: set[asyncio.Task[None]] = set()
 
-    async def load(self, bundle: Bundle) -> OpaPolicy:
+    async def load(self, bundle: Bundle, compiled: bytes = b"") -> OpaPolicy:
         """See Engine. Raises OpaNotAnsweringError."""
-        catalogue, searches = await asyncio.to_thread(catalogue_of, bundle)
+        catalogue, searches = await asyncio.to_thread(catalogue_of, bundle, compiled)
         archive = await asyncio.to_thread(pack, bundle.members)
         child = OpaChild(self._opa, self._directory / str(next(self._numbers)), archive)
         server = OpaServer(
@@ -115,12 +115,12 @@ async def _ended(child: OpaChild, server: OpaServer) -> None:
     await child.stop()
 
 
-def catalogue_of(bundle: Bundle) -> tuple[Catalogue, frozenset[str]]:
+def catalogue_of(bundle: Bundle, compiled: bytes = b"") -> tuple[Catalogue, frozenset[str]]:
     """Catalogue and searches of a bundle that is trusted, by its own module: 100 ms and more, so not on the event loop.
 
     The server's own has to agree with it. Raises PolicyRefusedError.
     """
-    policy = EmbeddedPolicy.load(bundle.wasm, bundle.data_json, bundle.revision)
+    policy = EmbeddedPolicy.load(bundle.wasm, bundle.data_json, bundle.revision, compiled=compiled)
     try:
         return policy.catalogue, policy.searches
     finally:
