@@ -1,6 +1,7 @@
 """Millions of records to a few profiles with counts, as they are read.
 
-Of each record no more is parsed than tells profiles apart; all of it only where that is met for the first time.
+Of most records nothing is parsed: they are cut (`cutting`), and the same was there before. Of the others no more is
+than tells profiles apart, and all of it only where that is met for the first time.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -11,11 +12,14 @@ import msgspec
 
 from authz.audit import LedgerDamagedError, LedgerUnreadableError
 from authz.core import EVENT_TYPES
+from authz.history.cutting import Kind, address_of, cut
 from authz.history.profile import Profile, Recorded, ownership, path_pattern, profile_of
 
 _KINDS: Final = frozenset(name for name, row in EVENT_TYPES.items() if "decision" in row.required)
 _MOST_SHAPES: Final = 200_000
 """So many different cuts are remembered; after that all are forgotten, so that memory stays small."""
+_MOST_KINDS: Final = 20_000
+"""The same of cuts made without parsing, which are longer."""
 _TS_AFTER: Final = 73
 """Where `prev` ends."""
 _NONE: Final = msgspec.Raw()
@@ -97,6 +101,7 @@ class Fold:
         self._moments = sorted(each.encode() for each in moments)
         self._addresses = addresses
         self._met = met
+        self._known: dict[tuple[Kind, str | None, int], Tally] = {}
         self._shapes: dict[tuple[object, ...], Tally] = {}
         self._next: dict[str, int] = {}
         self._new: list[Profile] = []
@@ -126,20 +131,40 @@ class Fold:
                 yield sum(cut < at for cut in self._moments), (line,)
 
     def _take(self, lines: Sequence[bytes], moment: int) -> None:
+        known, addresses = self._known, self._addresses
         for line in lines:
-            try:
-                seen = _look(line)
-            except _UNREADABLE as error:
-                raise LedgerDamagedError(f"a record cannot be read as one: {error}") from None
-            if seen.type not in _KINDS:
+            found = cut(line)
+            if found is None:
+                self._take_parsed(line, moment)
                 continue
-            address = self._addresses(seen.ip) if self._addresses is not None else None
-            shape = (*_shape(seen), address, moment)
-            tally = self._shapes.get(shape)
+            kind, subject, tail = found
+            address = None if addresses is None else addresses(address_of(line, tail))
+            tally = known.get((kind, address, moment))
             if tally is None:
-                tally = self._met_first(shape, line, address, moment)
+                self._take_parsed(line, moment, kind)
+                continue
             self.decisions += 1
-            tally.add(seen.subject, line)
+            tally.add(None if tally.subjects is None else subject.decode(), line)
+
+    def _take_parsed(self, line: bytes, moment: int, kind: Kind | None = None) -> None:
+        """One record, if it is a decision; others of its kind are known by it."""
+        try:
+            seen = _look(line)
+        except _UNREADABLE as error:
+            raise LedgerDamagedError(f"a record cannot be read as one: {error}") from None
+        if seen.type not in _KINDS:
+            return
+        address = self._addresses(seen.ip) if self._addresses is not None else None
+        shape = (*_shape(seen), address, moment)
+        tally = self._shapes.get(shape)
+        if tally is None:
+            tally = self._met_first(shape, line, address, moment)
+        if kind is not None:
+            if len(self._known) >= _MOST_KINDS:
+                self._known.clear()
+            self._known[kind, address, moment] = tally
+        self.decisions += 1
+        tally.add(seen.subject, line)
 
     def _met_first(self, shape: tuple[object, ...], line: bytes, address: str | None, moment: int) -> Tally:
         """The tally of a record that is not like one before, as far as that is remembered."""
