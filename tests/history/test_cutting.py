@@ -38,7 +38,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "ip": st.none() | st.sampled_from(("10.0.0.1", "192.0.2.9")),
     "enforced": st.booleans(),
 }
-FIXED = {"action": "GET", "engine": "embedded", "dialect": "envoy", "caller": "edge"}
+FIXED: dict[str, Any] = {"action": "GET", "engine": "embedded", "dialect": "envoy", "caller": "edge"}
 CHANGES = st.sampled_from(sorted(FIELDS)).flatmap(lambda name: st.tuples(st.just(name), FIELDS[name]))
 
 
