@@ -34,7 +34,7 @@ def init_command(directory: Path, openapi: Path | None, schemes: tuple[str, ...]
     click.echo(f"{directory}: a policy without routes: every request is denied")
     if openapi is not None:
         _import(openapi, directory, schemes)
-    click.echo(f"Next: authz policy matrix {directory}")
+    click.echo(f"Next: authz policy test {directory}; authz policy matrix {directory}")
 
 
 @click.command("import")

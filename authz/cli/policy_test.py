@@ -1,5 +1,6 @@
 """`authz policy test`."""
 
+import contextlib
 import sys
 from pathlib import Path
 
@@ -65,11 +66,12 @@ def test_command(
         sys.exit(0 if _run(source, asked, junit, as_json=as_json).ok else 1)
     if update:
         raise click.UsageError("--watch compares, --update writes: use one of them")
-    for _ in changed((source, *cases, *((golden,) if golden is not None else ()))):
-        if sys.stdout.isatty():
-            click.clear()
-        _run(source, asked, junit, as_json=as_json)
-        click.echo("watching; Ctrl-C ends it", err=True)
+    with contextlib.suppress(KeyboardInterrupt):
+        for _ in changed((source, *cases, *((golden,) if golden is not None else ()))):
+            if sys.stdout.isatty():
+                click.clear()
+            _run(source, asked, junit, as_json=as_json)
+            click.echo("watching; Ctrl-C ends it", err=True)
 
 
 def _run(source: Path, asked: Asked, junit: Path | None, *, as_json: bool) -> GateReport:

@@ -17,6 +17,7 @@ from authz.bundle import Opa
 from authz.core import Catalogue, CatalogueRoute, RouteTable
 from authz.policy import Asked, GateReport, Problem, as_junit, gate
 from authz.policy.gate import Part
+from authz.policy.gate.asked import overheard
 from authz.policy.gate.cells import Cell, cells_of, touched_by
 from authz.policy.gate.rego import coverage, run_tests
 from authz.policy.program import Workbench
@@ -205,13 +206,61 @@ def test_a_golden_matrix_holds_every_cell(library: Path, opa_binary: Path) -> No
 
 @pytest.mark.slow
 def test_an_opa_server_decides_the_cases_too(library: Path, opa_binary: Path) -> None:
-    """`--engine opa` puts each case to both engines; directories that hold no cases are a mistake."""
-    report = gate(library, Asked(opa=opa_binary, engine="opa"))
-    none = gate(library, Asked(opa=opa_binary, cases=(library / "schemas",), matrix=70))
+    """`--engine opa` puts each case to both engines, and either may differ from it."""
+    right = gate(library, Asked(opa=opa_binary, engine="opa"))
+    edit(library / "cases" / "books.yaml", "allow: false", "allow: true")
+    wrong = gate(library, Asked(opa=opa_binary, engine="opa"))
 
-    assert [part.said for part in report.parts if part.name == "cases"] == ["1 decided as they say (embedded and opa)"]
-    assert [each for each in problems(none) if not each.startswith("matrix")] == [
-        f"cases {library}/schemas:1: no file of cases here (*.yaml)"
+    assert [part.said for part in right.parts if part.name == "cases"] == ["1 decided as they say (embedded and opa)"]
+    said = "deny (scope_missing), not allow (scope_missing)"
+    assert problems(wrong) == [
+        f"cases cases/books.yaml:2: 'nobody reads without a role': {engine}: {said}" for engine in ("embedded", "opa")
+    ]
+
+
+@pytest.mark.slow
+def test_cases_are_neither_lost_nor_doubled(library: Path, opa_binary: Path) -> None:
+    """A directory that was named and holds none, two of one name, and fewer than were recorded: all are failures."""
+    assert gate(library, Asked(opa=opa_binary, update=True)).ok
+    none = gate(library, Asked(opa=opa_binary, cases=(library / "schemas",)))
+    twice = library / "cases" / "twice.yaml"
+    twice.write_text(CASES + CASES.removeprefix("cases:\n"))
+    doubled = gate(library, Asked(opa=opa_binary))
+    twice.unlink()
+    (library / "cases" / "books.yaml").unlink()
+    lost = gate(library, Asked(opa=opa_binary))
+
+    assert problems(none) == [f"cases {library}/schemas:1: no file of cases here (*.yaml)"]
+    assert problems(doubled) == ["cases cases/twice.yaml:9: there are two cases called 'nobody reads without a role'"]
+    assert problems(lost) == ["matrix cases/golden.yaml:1: 1 cases were recorded, and 0 are there"]
+
+
+@pytest.mark.slow
+def test_what_is_new_is_not_in_the_golden_matrix(library: Path, opa_binary: Path) -> None:
+    """A route that nobody reviewed is a difference, although nothing was taken from anybody; no route at all is one."""
+    route = '{"method": "GET", "path": "/books", "all_of": ["book:read"]}'
+    assert gate(library, Asked(opa=opa_binary, update=True)).ok
+    edit(library / "authz" / "authz.rego", route, f"{route}, {route.replace('GET', 'PUT')}")
+    more = gate(library, Asked(opa=opa_binary, matrix=100))
+    edit(library / "authz" / "authz.rego", f"{route}, {route.replace('GET', 'PUT')}", "")
+    none = gate(library, Asked(opa=opa_binary))
+
+    assert problems(more) == ["matrix cases/golden.yaml:1: PUT /books is new: role reader may always"]
+    assert problems(none) == ["matrix cases/golden.yaml:14: GET /books is gone"]
+
+
+@pytest.mark.slow
+def test_a_golden_matrix_that_is_not_there(library: Path, opa_binary: Path) -> None:
+    """Without one, less than `--matrix` percent is a failure; named and not there, or not to be read, it is one too."""
+    short = gate(library, Asked(opa=opa_binary, matrix=70))
+    gone = gate(library, Asked(opa=opa_binary, golden=library / "gone.yaml"))
+    (library / "cases" / "golden.yaml").write_text("as_of: yesterday\n")
+    torn = gate(library, Asked(opa=opa_binary))
+
+    assert problems(short) == ["matrix .:1: 66.6 % of the matrix is asked for, and 70 % should be"]
+    assert problems(gone) == ["matrix gone.yaml:1: there is no such file (--update writes it)"]
+    assert problems(torn) == [
+        "matrix cases/golden.yaml:1: not a golden matrix: Object missing required field `rego_tests`"
     ]
 
 
@@ -267,6 +316,20 @@ def test_a_threshold_may_be_lower(bench: Bench) -> None:
     test = "package more_test\n\nimport data.more\n\ntest_a if more.a with input.a as true\n"
     place = bench(more=half, more_test=test)
     assert [coverage(place, ["more.rego"], percent).status for percent in (50, 51)] == ["ok", "failed"]
+
+
+def test_a_policy_that_cannot_be_overheard(bench: Bench) -> None:
+    """A decision put together from parts has no place for a second definition: that is said, and nothing is counted."""
+    parts = 'package authz\n\ndecision["allow"] := true\n'
+    heard = overheard(bench(authz=parts, authz_test="package authz_test\n\ntest_x if data.authz.decision.allow\n"), {})
+    assert heard is None
+
+
+def test_what_is_overheard(bench: Bench) -> None:
+    """Each question to the policy itself; not what was asked under other data."""
+    heard = overheard(bench(), {"library": {"roles": {"reader": ["book:read"], "clerk": []}}})
+    assert heard is not None
+    assert sorted(each["subject"]["roles"][0] for each in heard) == ["guest", "nobody", "reader"]
 
 
 ROUTES = (
@@ -334,11 +397,16 @@ def test_junit_counts_what_passed_and_what_failed() -> None:
         (
             Part(name="check", status="ok", said="strict"),
             Part(
-                name="tests", status="failed", said="", passed=("a.test_b",), problems=(Problem("a.rego", 7, "<no>"),)
+                name="tests",
+                status="failed",
+                said="",
+                passed=("a.test_b",),
+                problems=(Problem("a.rego", 7, "<no>\x00"),),
             ),
             Part(name="cases", status="not run", said="something above failed"),
         ),
     )
+    assert "&lt;no&gt;\N{REPLACEMENT CHARACTER}" in as_junit(report)
     suites = [(each.attrib, [case.attrib["name"] for case in each]) for each in Xml.fromstring(as_junit(report))]
     assert suites == [
         ({"name": "check", "tests": "1", "failures": "0", "skipped": "0"}, ["check"]),
@@ -349,6 +417,11 @@ def test_junit_counts_what_passed_and_what_failed() -> None:
 
 def command(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "authz", "policy", "test", *map(str, arguments)]
+
+
+def _unasked(matrix: dict[str, Any]) -> int:
+    """How many cells the list of what nobody asks for stands for."""
+    return sum(len(each["roles"]) * max(1, len(each["scopes"])) for each in matrix["unasked"])
 
 
 @pytest.mark.slow
@@ -362,7 +435,7 @@ def test_the_default_policy_is_covered_whole(opa_binary: Path) -> None:
 
     assert (done.returncode, done.stderr, told["ok"]) == (0, "", True)
     assert (told["matrix"]["percent"], told["matrix"]["untouched"]) == (100.0, [])
-    assert told["matrix"]["cells"] == 364
+    assert (told["matrix"]["cells"], told["matrix"]["asked"] + _unasked(told["matrix"])) == (364, 364)
 
 
 @pytest.mark.slow

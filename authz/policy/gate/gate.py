@@ -132,8 +132,8 @@ def _at_least(asked: Asked, golden: Golden | None) -> int:
 def _decide(
     run: _Run, bundle: Bundle, bench: Workbench | None, golden: Golden | None, ran: int
 ) -> tuple[list[Part], Coverage | None]:
-    own = filed_cases(case_files(run.src / FOLDER), run.src)
     try:
+        own = filed_cases(case_files(run.src / FOLDER), run.src)
         cases = own + filed_cases(file for folder in run.asked.cases for file in _files(folder))
     except BuildError as error:
         return [Part(name="cases", status="failed", said="cannot be read", problems=error.problems)], None

@@ -1,9 +1,13 @@
 """A report as JUnit's XML, which CI systems show."""
 
+import re
 from collections.abc import Iterator
+from typing import Final
 from xml.etree import ElementTree as Xml
 
 from authz.policy.gate.report import GateReport, Part
+
+_NOT_XML: Final = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def as_junit(report: GateReport) -> str:
@@ -16,7 +20,8 @@ def as_junit(report: GateReport) -> str:
         suite.set("tests", str(len(suite)))
         suite.set("failures", str(len(suite.findall("*/failure"))))
         suite.set("skipped", str(len(suite.findall("*/skipped"))))
-    return Xml.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+    text = _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", Xml.tostring(root, encoding="unicode"))
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n'
 
 
 def _cases(part: Part) -> Iterator[Xml.Element]:

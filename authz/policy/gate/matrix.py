@@ -64,7 +64,7 @@ async def hold_to_matrix(
     if golden is None and not wanted.update:
         coverage = _coverage(catalogue, asked, frozenset())
         if wanted.golden is not None:
-            problem = Problem(str(wanted.golden), 1, "there is no such file (--update writes it)")
+            problem = Problem(_name(src, wanted.golden), 1, "there is no such file (--update writes it)")
             return _failed("no golden matrix", problem), coverage
         return _by_asking(coverage, wanted.percent, deaf=heard is None and evidence.bench is not None), coverage
     file = wanted.golden or src / FOLDER / GOLDEN
@@ -114,7 +114,13 @@ def _asked(catalogue: Catalogue, routes: RouteTable, questions: list[Mapping[str
 
 def _coverage(catalogue: Catalogue, asked: frozenset[Cell], golden: frozenset[Cell]) -> Coverage:
     covered = asked | golden
-    return Coverage(len(cells_of(catalogue)), len(asked), len(covered), untouched(catalogue, covered))
+    return Coverage(
+        cells=len(cells_of(catalogue)),
+        asked=len(asked),
+        covered=len(covered),
+        untouched=untouched(catalogue, covered),
+        unasked=untouched(catalogue, asked),
+    )
 
 
 def _failed(said: str, problem: Problem) -> Part:

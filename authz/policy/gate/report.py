@@ -27,12 +27,13 @@ class Part(Struct, frozen=True, kw_only=True):
 
 class Coverage(Struct, frozen=True):
     """Of the cells role x scope x route: how many there are, how many tests and cases ask for, and how many these or
-    a golden matrix cover."""
+    a golden matrix cover; by route, what neither covers and what no test or case asks for."""
 
     cells: int
     asked: int
     covered: int
     untouched: tuple[Untouched, ...] = ()
+    unasked: tuple[Untouched, ...] = ()
 
     @property
     def percent(self) -> float:

@@ -11,19 +11,16 @@ _Look = dict[Path, tuple[int, int, int]]
 
 
 def changed(places: Iterable[Path]) -> Iterator[None]:
-    """Yield at once, and then after each change of a file at one of these places or below it. Ctrl-C ends it."""
+    """Yield at once, and then after each change of a file at one of these places or below it, without end."""
     watched = tuple(places)
     seen: _Look | None = None
-    try:
-        while True:
-            found = _look(watched)
-            if found == seen:
-                time.sleep(_PAUSE_SECONDS)
-                continue
+    while True:
+        found = _look(watched)
+        if found != seen:
             seen = found
             yield
-    except KeyboardInterrupt:
-        return
+        else:
+            time.sleep(_PAUSE_SECONDS)
 
 
 def _look(places: Iterable[Path]) -> _Look:
