@@ -426,16 +426,15 @@ def _unasked(matrix: dict[str, Any]) -> int:
 
 @pytest.mark.slow
 def test_the_default_policy_is_covered_whole(opa_binary: Path) -> None:
-    """Its golden matrix has all of its cells, and the command says so, by exit code and as JSON."""
-    asked = command(
-        ROOT / "policies", "--opa", opa_binary, "--matrix", 100, "--cases", ROOT / "tests" / "cases", "--json"
-    )
+    """Its golden matrix has all of its cells, and the command says so; what its own tests ask of it is heard."""
+    asked = command(ROOT / "policies", "--opa", opa_binary, "--matrix", 100, "--json")
     done = subprocess.run(asked, capture_output=True, text=True, check=False)
     told = json.loads(done.stdout)
 
     assert (done.returncode, done.stderr, told["ok"]) == (0, "", True)
     assert (told["matrix"]["percent"], told["matrix"]["untouched"]) == (100.0, [])
     assert (told["matrix"]["cells"], told["matrix"]["asked"] + _unasked(told["matrix"])) == (364, 364)
+    assert told["matrix"]["asked"] > 0
 
 
 @pytest.mark.slow
