@@ -15,7 +15,18 @@ import yaml
 
 from authz.bundle import Opa
 from authz.core import Catalogue, CatalogueRoute, RouteTable
-from authz.policy import Asked, GateReport, Problem, as_junit, gate
+from authz.policy import (
+    Asked,
+    GateReport,
+    PolicyFiles,
+    Problem,
+    as_junit,
+    gate,
+    init,
+    new_role,
+    new_route,
+    new_scope,
+)
 from authz.policy.gate import Part
 from authz.policy.gate.asked import overheard
 from authz.policy.gate.cells import Cell, cells_of, touched_by
@@ -265,17 +276,22 @@ def test_a_golden_matrix_that_is_not_there(library: Path, opa_binary: Path) -> N
 
 
 def test_failed_tests_are_named(bench: Bench) -> None:
-    """By file and line, with the cases inside that failed; a skipped test and an error are failures too."""
+    """By file and line, with the failed cases inside and what was printed; skipped tests and errors are failures."""
     text = TESTS.replace('"guest", "nobody"', '"guest", "reader"') + (
         "\ntodo_test_later if false\n\ntest_torn if {k: v | some v in [1, 2]; k := 1} == {}\n"
+        '\ntest_seen if {\n\tprint("the roles are", data.library.roles)\n\tfalse\n}\n'
     )
     part, ran = run_tests(bench(authz_test=text), 1)
 
-    assert (part.status, part.said, ran) == ("failed", "3 of 6 failed", 5)
+    assert (part.status, part.said, ran) == ("failed", "4 of 7 failed", 6)
     assert sorted(map(str, part.problems)) == [
         "authz_test.rego:13: authz_test.test_others_do_not failed: reader",
         "authz_test.rego:25: authz_test.todo_test_later is skipped: finish it, or take it out",
         "authz_test.rego:27: authz_test.test_torn: object keys must be unique",
+        (
+            "authz_test.rego:29: authz_test.test_seen failed "
+            '(printed: the roles are {"clerk": [], "reader": ["book:read"]})'
+        ),
     ]
     assert len(part.passed) == 3
 
@@ -417,6 +433,21 @@ def test_junit_counts_what_passed_and_what_failed() -> None:
 
 def command(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "authz", "policy", "test", *map(str, arguments)]
+
+
+@pytest.mark.slow
+def test_a_policy_that_was_just_begun(tmp_path: Path, opa_binary: Path) -> None:
+    """What `policy init` and `new` write may be merged as it is, and it is said what nobody asks for yet."""
+    init(tmp_path / "mine")
+    files = PolicyFiles(tmp_path / "mine")
+    new_scope(files, "book:read", "Reads books")
+    new_role(files, "reader", ("book:read",), "Reads")
+    new_route(files, "/books/{id}", ("GET",), ("book:read",))
+    report = gate(tmp_path / "mine", Asked(opa=opa_binary))
+
+    assert report.ok
+    assert report.matrix is not None
+    assert list(map(str, report.matrix.untouched)) == ["GET /books/{id} (book:read): admin, admin_readonly, reader"]
 
 
 def _unasked(matrix: dict[str, Any]) -> int:

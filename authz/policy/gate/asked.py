@@ -5,8 +5,6 @@ the input it was asked with, and whether the data is still the policy's own: a t
 place asks another policy.
 """
 
-import base64
-import binascii
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -14,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from authz.policy.errors import BuildError
+from authz.policy.gate.rego import printed_by
 from authz.policy.program import Workbench
 
 _MARK: Final = "authz-was-asked"
@@ -36,7 +35,7 @@ def overheard(bench: Workbench, data: Mapping[str, Any]) -> list[dict[str, Any]]
         tests, _ = bench.test()
     except BuildError:
         return None
-    return [question for test in tests for question in _questions(test.get("output", ""))]
+    return [question for test in tests for question in _questions(printed_by(test))]
 
 
 def _packages(sources: Path) -> set[_Path]:
@@ -68,12 +67,8 @@ def _reference(path: _Path) -> str:
     return "".join(f"[{json.dumps(key)}]" for key in path)
 
 
-def _questions(output: str) -> Iterator[dict[str, Any]]:
-    try:
-        said = base64.b64decode(output).decode()
-    except (binascii.Error, UnicodeDecodeError):
-        return
-    for line in said.splitlines():
+def _questions(lines: list[str]) -> Iterator[dict[str, Any]]:
+    for line in lines:
         mark, _, rest = line.partition(" ")
         itself, _, asked = rest.partition(" ")
         if mark == _MARK and itself == "true" and asked.startswith("{"):

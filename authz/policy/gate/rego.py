@@ -1,5 +1,6 @@
 """The Rego tests of a policy, and the lines that they reach."""
 
+import base64
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -7,6 +8,7 @@ from authz.policy.errors import BuildError, Problem
 from authz.policy.gate.report import Part
 from authz.policy.program import Workbench
 
+_SHOWN: Final = 500
 _NONE: Final = "write a test beside each package: rules called test_... in a file that ends in _test.rego"
 
 
@@ -63,7 +65,14 @@ def _failed(test: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(place["file"], place["row"], f"{name}: {test['error'].get('message', 'an error')}")
     elif test.get("fail"):
         inside = ", ".join(_inside(test.get("sub_results", {})))
-        yield Problem(place["file"], place["row"], f"{name} failed" + (f": {inside}" if inside else ""))
+        printed = "; ".join(printed_by(test))
+        said = (f"{name} failed", f": {inside}" if inside else "", f" (printed: {printed[:_SHOWN]})" if printed else "")
+        yield Problem(place["file"], place["row"], "".join(said))
+
+
+def printed_by(test: Mapping[str, Any]) -> list[str]:
+    """The lines that a test printed (`print`, Rego's own way to look inside)."""
+    return base64.b64decode(test.get("output", "")).decode(errors="replace").splitlines()
 
 
 def _name(test: Mapping[str, Any]) -> str:
