@@ -19,6 +19,7 @@ from authz.policy import (
     missing_routes,
     read_verified,
     unused,
+    write_gauges,
 )
 
 _POLICY = click.option("--policy", "source", required=True, help="A bundle, a directory, or git:REF[:DIRECTORY].")
@@ -29,14 +30,23 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @state_option
 @_POLICY
 @click.option("--since", default="90d", show_default=True, help="Decisions not before that.")
+@click.option(
+    "--prometheus",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the numbers, with those of holders and unmatched, for the text file collector.",
+)
 @_JSON
-def unused_command(directory: Path | None, source: str, since: str, as_json: bool) -> None:
+def unused_command(directory: Path | None, source: str, since: str, prometheus: Path | None, as_json: bool) -> None:
     """Roles and scopes of --policy that nobody used, smaller roles, and who holds far more than they use.
 
     Exit 1: the ledger is not intact. Exit 3: could not find out.
     """
     with finding_out():
-        found = unused(_folded(directory, since).tallies, held_by(bundle_of(source).data_json))
+        held = held_by(bundle_of(source).data_json)
+        fold = _folded(directory, since)
+        found = unused(fold.tallies, held)
+        if prometheus is not None:
+            write_gauges(prometheus, fold, held, moment("since", since))
     if as_json:
         click.echo(msgspec.json.encode(found))
         return

@@ -1,6 +1,7 @@
 """What was decided, as the ledger has it: asked again of another policy, and read for what nobody uses."""
 
 from authz.history.folding import Fold, Tally
+from authz.history.gauges import write_gauges
 from authz.history.kept import read_profiles, write_profiles
 from authz.history.known import routes_known
 from authz.history.profile import Profile
@@ -13,11 +14,13 @@ from authz.history.used import (
     Holder,
     Missing,
     RoleUse,
+    ScopeUse,
     SubjectUse,
     Unused,
     held_by,
     holders,
     missing_routes,
+    scope_use,
     unused,
 )
 
@@ -35,6 +38,7 @@ __all__ = [
     "Replay",
     "Replaying",
     "RoleUse",
+    "ScopeUse",
     "SubjectUse",
     "Tally",
     "Untold",
@@ -48,8 +52,10 @@ __all__ = [
     "replay",
     "replay_recent",
     "routes_known",
+    "scope_use",
     "state_reads",
     "stated_reads",
     "unused",
+    "write_gauges",
     "write_profiles",
 ]

@@ -150,6 +150,27 @@ def holders(profiles: Profiles, held: Held, scope: str) -> list[Holder]:
     return [Holder(subject, tuple(sorted(by)), any(used)) for subject, (by, used) in sorted(found.items())]
 
 
+class ScopeUse(Struct, frozen=True):
+    """How many subjects were seen holding a scope, and how many of them used it."""
+
+    held: int
+    used: int
+
+
+def scope_use(profiles: Profiles, held: Held) -> dict[str, ScopeUse]:
+    """The numbers of `holders` for every scope of the policy, in one go."""
+    holding: dict[str, set[str]] = {scope: set() for scope in held.implies}
+    using: dict[str, set[str]] = {scope: set() for scope in held.implies}
+    for profile, tally in profiles.items():
+        granted = dict(profile.granted_by) if profile.decision == "allow" else {}
+        subjects = tally.subjects or set()
+        for scope in {*granted, *(scope for role in profile.roles for scope in held.roles.get(role, ()))}:
+            holding.setdefault(scope, set()).update(subjects)
+        for scope in granted:
+            using.setdefault(scope, set()).update(subjects)
+    return {scope: ScopeUse(len(subjects), len(using.get(scope, ()))) for scope, subjects in sorted(holding.items())}
+
+
 class Missing(Struct, frozen=True):
     """A place that was asked for and that no route has. `path`: what is not known of it as parameters."""
 

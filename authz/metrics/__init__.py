@@ -29,6 +29,18 @@ from authz.metrics.engine import (
     ENGINE_STARTS_TOTAL,
     ENGINE_STATE,
 )
+from authz.metrics.evidence import (
+    EVIDENCE,
+    EVIDENCE_DECISIONS,
+    EVIDENCE_FAR_MORE_SUBJECTS,
+    EVIDENCE_READ_TIMESTAMP_SECONDS,
+    EVIDENCE_ROLE_SCOPES,
+    EVIDENCE_ROLE_SUBJECTS,
+    EVIDENCE_SCOPE_SUBJECTS,
+    EVIDENCE_SINCE_TIMESTAMP_SECONDS,
+    EVIDENCE_UNMATCHED_DECISIONS,
+)
+from authz.metrics.labels import method_label
 from authz.metrics.ledger import (
     ALARMS_FORGOTTEN_TOTAL,
     ALARMS_TOTAL,
@@ -149,6 +161,15 @@ __all__ = [
     "ENGINE_STARTS_TOTAL",
     "ENGINE_STATE",
     "EVENT_LOOP_LAG_SECONDS",
+    "EVIDENCE",
+    "EVIDENCE_DECISIONS",
+    "EVIDENCE_FAR_MORE_SUBJECTS",
+    "EVIDENCE_READ_TIMESTAMP_SECONDS",
+    "EVIDENCE_ROLE_SCOPES",
+    "EVIDENCE_ROLE_SUBJECTS",
+    "EVIDENCE_SCOPE_SUBJECTS",
+    "EVIDENCE_SINCE_TIMESTAMP_SECONDS",
+    "EVIDENCE_UNMATCHED_DECISIONS",
     "JWKS_AGE_SECONDS",
     "LIMITS_AWAY_TOTAL",
     "LIMITS_BUDGETS",
@@ -195,6 +216,7 @@ __all__ = [
     "WS_OPEN_CONNECTIONS",
     "WS_OPEN_SUBSCRIPTIONS",
     "DecisionMeter",
+    "method_label",
     "reference",
     "render",
     "watch_event_loop",

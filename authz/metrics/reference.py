@@ -48,6 +48,11 @@ Served by the admin listener at `/metrics`, as Prometheus text or, where the scr
 """
 
 _TAIL = """
+`authz_evidence_*` is what a ledger says about a policy. It takes a pass over months of records, so no sidecar serves
+it: `authz policy unused --prometheus FILE`, from a timer, writes it for the text file collector of Prometheus' node
+exporter ([policy-evidence](policy-evidence.md#as-metrics)). A role or scope is one of that policy; above the cap,
+`other` is the sum.
+
 The process's own metrics (`process_cpu_seconds_total`, `process_resident_memory_bytes`, `process_open_fds` and so on)
 are prometheus_client's.
 

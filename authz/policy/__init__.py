@@ -15,6 +15,7 @@ from authz.history import (
     replay,
     routes_known,
     unused,
+    write_gauges,
     write_profiles,
 )
 from authz.policy.access import (
@@ -123,5 +124,6 @@ __all__ = [
     "routes_known",
     "unapproved",
     "unused",
+    "write_gauges",
     "write_profiles",
 ]

@@ -3,14 +3,16 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
 from authz.core import DecisionBody, Event
-from authz.history import Holder, RoleUse, SubjectUse, Unused
+from authz.history import Holder, RoleUse, ScopeUse, SubjectUse, Unused, scope_use, write_gauges
 from authz.history.used import Held, NoRolesError
 from authz.policy import Fold, held_by, holders, missing_routes, read_verified, unused
 from tests.audit.published import publish
@@ -103,6 +105,51 @@ def test_holders(fold: Fold) -> None:
     assert holders(fold.tallies, HELD, "doc:eat") == []
 
 
+def test_scope_use_is_the_numbers_of_holders(fold: Fold) -> None:
+    """For every scope of the policy, as many subjects as `holders` names one by one."""
+    for scope, use in scope_use(fold.tallies, HELD).items():
+        found = holders(fold.tallies, HELD, scope)
+        assert (scope, use) == (scope, ScopeUse(len(found), sum(each.used for each in found)))
+    assert set(scope_use(fold.tallies, HELD)) == set(HELD.implies)
+
+
+def test_the_same_numbers_as_metrics(fold: Fold, tmp_path: Path) -> None:
+    """The text file holds them all, for the policy's own roles and scopes, and is the same when written again."""
+    file = tmp_path / "authz.prom"
+    for _ in range(2):
+        write_gauges(file, fold, HELD, "2026-01-01T00:00:00.000000Z")
+    samples = {
+        (sample.name.removeprefix("authz_evidence_"), *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(file.read_text())
+        for sample in family.samples
+    }
+    assert samples.pop(("read_timestamp_seconds",)) == pytest.approx(time.time(), abs=60)
+    assert samples == {
+        ("decisions",): 7,
+        ("since_timestamp_seconds",): 1767225600,
+        ("role_subjects", "ghost"): 0,
+        ("role_subjects", "reader"): 2,
+        ("role_subjects", "writer"): 2,
+        ("role_scopes", "ghost", "used"): 0,
+        ("role_scopes", "ghost", "unused"): 1,
+        ("role_scopes", "reader", "used"): 1,
+        ("role_scopes", "reader", "unused"): 0,
+        ("role_scopes", "writer", "used"): 2,
+        ("role_scopes", "writer", "unused"): 2,
+        ("scope_subjects", "doc:read", "held"): 3,
+        ("scope_subjects", "doc:read", "used"): 2,
+        ("scope_subjects", "doc:write", "held"): 2,
+        ("scope_subjects", "doc:write", "used"): 1,
+        ("scope_subjects", "doc:share", "held"): 2,
+        ("scope_subjects", "doc:share", "used"): 0,
+        ("scope_subjects", "doc:sign", "held"): 2,
+        ("scope_subjects", "doc:sign", "used"): 0,
+        ("far_more_subjects",): 1,
+        ("unmatched_decisions", "GET", "unmatched_route"): 2,
+        ("unmatched_decisions", "DELETE", "method_not_allowed"): 1,
+    }
+
+
 def test_unmatched(fold: Fold) -> None:
     """Paths that differ in IDs only are one, and the entry to paste is a route with these parameters."""
     found = missing_routes(fold.tallies)
@@ -139,3 +186,14 @@ def test_the_commands(state: Path, command: tuple[str, ...], expected: str) -> N
     assert expected in done.stdout
     done = subprocess.run([*whole, "--json"], capture_output=True, text=True, check=True)
     json.loads(done.stdout)
+
+
+@pytest.mark.slow
+def test_the_command_writes_the_text_file(state: Path, tmp_path: Path) -> None:
+    """`unused --prometheus` says the same and leaves the file."""
+    file = tmp_path / "authz.prom"
+    command = [sys.executable, "-m", "authz", "policy", "unused", "--policy", str(ROOT / "bundles" / "default.tar.gz")]
+    command += ["--state", str(state), "--prometheus", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "authz_evidence_decisions 7.0\n" in file.read_text()
