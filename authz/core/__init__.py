@@ -118,6 +118,7 @@ from authz.core.search import (
     search,
     write_found,
 )
+from authz.core.together import Answer, AnswerAll, Ready, Turns
 from authz.core.why import Outcome, why
 
 __all__ = [
@@ -147,6 +148,8 @@ __all__ = [
     "UNDEFINED",
     "AccessRequest",
     "Action",
+    "Answer",
+    "AnswerAll",
     "Answered",
     "Asked",
     "AuditUnavailableError",
@@ -191,6 +194,7 @@ __all__ = [
     "Policy",
     "PolicyDecision",
     "Pseudonyms",
+    "Ready",
     "Refused",
     "Reported",
     "ResourceDocument",
@@ -207,6 +211,7 @@ __all__ = [
     "TokenVerifier",
     "TooLargeError",
     "Treatment",
+    "Turns",
     "Until",
     "UnverifiedClaims",
     "account_of_reported",

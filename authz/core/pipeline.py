@@ -20,13 +20,14 @@ from authz.core.conclusion import (
     unrecorded,
 )
 from authz.core.contract import SUPERSEDED, ResourceDocument, check_document, subject_document
-from authz.core.errors import AuditUnavailableError, BadRequestError, OverloadedError
+from authz.core.errors import AuditUnavailableError, AuthzError, BadRequestError, OverloadedError
 from authz.core.events import Event
 from authz.core.model import ANONYMOUS, AccessRequest, Decision, Over, PolicyDecision, Subject, TokenRefusal
 from authz.core.place import Place, locate
 from authz.core.ports import Clock, Identities, Ledger, Limiter, Meter, Policies, Policy, Pseudonyms, TokenVerifier
 from authz.core.privacy import KEPT, Fields, identified
 from authz.core.subjects import asserted, with_stated_properties
+from authz.core.together import Answer, Ready, Turns
 
 
 class DecisionPoint(Struct, frozen=True, kw_only=True):
@@ -43,6 +44,8 @@ class DecisionPoint(Struct, frozen=True, kw_only=True):
     fields: Fields = KEPT
     identities: Identities | None = None
     """None: `pseudonyms` is all it takes."""
+    turns: Turns | None = None
+    """None: each question is answered by itself."""
 
     async def decide(
         self, request: AccessRequest, *, audit_as: str | None = None, since: float | None = None
@@ -78,7 +81,16 @@ class DecisionPoint(Struct, frozen=True, kw_only=True):
             ruling = LATE
         if ruling is None:
             # 5. The policy's answer; undefined, malformed or failed is data too, and never an allow.
-            ruling = await policy.evaluate(self._check(request, subject_document(subject), place))
+            check = self._check(request, subject_document(subject), place)
+            if self.turns is None or audit_as is not None:
+                ruling = await policy.evaluate(check)
+            else:
+                # 5-8 for all who ask at the same time, unless there is more to do for this one.
+                ready = Ready(request, subject, refusal, place, pseudonyms, check, started)
+                answer = await self.turns.share(policy, ready, self._answer_together)
+                if isinstance(answer, Decision):
+                    return answer
+                ruling = answer
         if ruling is SUPERSEDED and since is None:
             # The engine speaks for another revision by now: where the question points is that one's to say.
             return await self.decide(request, audit_as=audit_as, since=started)
@@ -93,6 +105,37 @@ class DecisionPoint(Struct, frozen=True, kw_only=True):
         # 8. Counted, whatever it was.
         self.meter.decided(request, decision, self.clock.elapsed() - started)
         return decision
+
+    async def _answer_together(self, policy: Policy, asked: Sequence[Ready]) -> Sequence[Answer]:
+        """Steps 5 to 8 for questions of one turn: one evaluation, one commit. Nobody sees another's answer or error.
+
+        Those that have a budget to spend, or cannot be recorded as one, go on by themselves.
+        """
+        rulings = await policy.evaluate_all([each.check for each in asked])
+        alone = {n for n, ruling in enumerate(rulings) if ruling is SUPERSEDED or ruling.limits}
+        together = {
+            n: decision_of(self.new_id(), ruling, policy, each.subject, each.refusal, each.place)
+            for n, (each, ruling) in enumerate(zip(asked, rulings, strict=True))
+            if n not in alone
+        }
+        events = [
+            Event(
+                decision.id,
+                EVENT_TYPE_OF[decision.kind],
+                account_of(each.request, decision, policy, each.place, each.pseudonyms, each.refusal, self.fields),
+            )
+            for each, decision in ((asked[n], decision) for n, decision in together.items())
+        ]
+        try:
+            failure = await self._failure(events)
+        except AuthzError:
+            return rulings
+        now = self.clock.elapsed()
+        answers: list[Answer] = list(rulings)
+        for n, decision in together.items():
+            answer = answers[n] = decision if failure is None else unrecorded(decision, failure)
+            self.meter.decided(asked[n].request, answer, now - asked[n].started)
+        return answers
 
     async def decide_all(
         self,
@@ -204,11 +247,18 @@ class DecisionPoint(Struct, frozen=True, kw_only=True):
         return given
 
     async def _recorded_all(self, answers: list[Answered], events: Sequence[Event]) -> list[Answered]:
+        failure = await self._failure(events)
+        if failure is None:
+            return answers
+        return [unrecorded(each, failure) if isinstance(each, Decision) else each for each in answers]
+
+    async def _failure(self, events: Sequence[Event]) -> str | None:
+        """Make the events durable; or the reason why none of them may be taken for recorded."""
         try:
             await self.ledger.record_all(events)
         except (AuditUnavailableError, OverloadedError) as error:
-            return [unrecorded(each, error.code) if isinstance(each, Decision) else each for each in answers]
-        return answers
+            return error.code
+        return None
 
     def _late(self, request: AccessRequest, started: float) -> bool:
         return request.within_seconds is not None and self.clock.elapsed() - started > request.within_seconds

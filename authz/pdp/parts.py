@@ -13,6 +13,7 @@ from authz.gateways import OPA_DATA, PLUGINS
 from authz.ids import IdSource
 from authz.metrics import DecisionMeter
 from authz.pdp.clock import SystemClock
+from authz.pdp.turns import LoopTurns
 from authz.privacy import Privacy
 from authz.recording import AuditorChild, AuditorWatch, Damage, DiskWatch, GuardedLedger, Mode
 from authz.reporting import Reporter, open_reporter
@@ -89,6 +90,8 @@ async def assembled(settings: Settings, state: Path, engine: Engine, counts: Cou
         meter=meter,
         clock=clock,
         new_id=IdSource(),
+        # An OPA server is asked by its engine for all who wait, whatever turn they came in.
+        turns=LoopTurns() if settings.engine == "embedded" else None,
     )
     reporter = await open_reporter(settings.reporting, state, clock, ledger=ledger, decisions=decisions, meter=meter)
     return Parts(

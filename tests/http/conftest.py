@@ -1,7 +1,7 @@
 """A whole decision point in the test's own process, on free ports, and raw requests against it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,8 +11,25 @@ import pytest
 
 from authz import http, identity
 from authz.config import load
+from authz.core import Event
 from authz.metrics import REGISTRY
 from authz.pdp import Pdp
+
+
+def before_records(patch: pytest.MonkeyPatch, ledger: Any, act: Callable[[int], Awaitable[None]]) -> None:
+    """From here on `act` is awaited with the number of records before they are made; what it raises is raised."""
+    record, record_all = ledger.record, ledger.record_all
+
+    async def one(event: Event) -> None:
+        await act(1)
+        await record(event)
+
+    async def many(events: Sequence[Event]) -> None:
+        await act(len(events))
+        await record_all(events)
+
+    patch.setattr(ledger, "record", one)
+    patch.setattr(ledger, "record_all", many)
 
 
 class Answer(NamedTuple):

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from authz.core import AuditUnavailableError, Event
-from tests.http.conftest import Running, Start
+from authz.core import AuditUnavailableError
+from tests.http.conftest import Running, Start, before_records
 
 SUBJECT = {"type": "user", "id": "alice", "properties": {"roles": ["user_basic"]}}
 
@@ -315,10 +315,10 @@ async def test_nothing_raw_is_kept(running: Running) -> None:
 async def test_what_cannot_be_recorded_does_not_leave(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """When the ledger fails, the answer is 503 for allow and deny alike, and it is counted."""
 
-    async def full_disk(_event: Event) -> None:
+    async def full_disk(_: int) -> None:
         raise AuditUnavailableError("no space left on device")
 
-    monkeypatch.setattr(running.pdp._parts.writer, "record", full_disk)
+    before_records(monkeypatch, running.pdp._parts.writer, full_disk)
     answers = [
         await running.evaluate(question()),
         await running.evaluate(question("/admin/config", "PUT")),

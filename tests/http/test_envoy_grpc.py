@@ -7,9 +7,9 @@ from typing import Any
 import grpc
 import pytest
 
-from authz.core import AuditUnavailableError, Event
+from authz.core import AuditUnavailableError
 from tests.gateways.test_envoy_grpc import check, response
-from tests.http.conftest import Running, Start
+from tests.http.conftest import Running, Start, before_records
 
 
 async def called(address: str, request: bytes, **options: Any) -> bytes:
@@ -60,16 +60,16 @@ async def test_what_could_not_be_decided_is_an_error_of_the_call(
     """A ledger that fails, and a fault of our own, never are a response."""
     running, where = address
 
-    async def fails(_: Event) -> None:
+    async def fails(_: int) -> None:
         raise AuditUnavailableError("no disk")
 
-    async def breaks(_: Event) -> None:
+    async def breaks(_: int) -> None:
         raise RuntimeError("secret")
 
     ledger = running.pdp.decisions.ledger
-    monkeypatch.setattr(ledger, "record", fails)
+    before_records(monkeypatch, ledger, fails)
     unrecorded = await refused(where, check([]))
-    monkeypatch.setattr(ledger, "record", breaks)
+    before_records(monkeypatch, ledger, breaks)
     broken = await refused(where, check([]))
     monkeypatch.undo()
 
@@ -100,17 +100,18 @@ async def test_only_callers_are_answered(start: Start, tmp_path: Path) -> None:
     assert known[1] == "denied"
 
 
-async def test_a_call_that_is_given_up_is_recorded_all_the_same(address: tuple[Running, str]) -> None:
+async def test_a_call_that_is_given_up_is_recorded_all_the_same(
+    address: tuple[Running, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Envoy's deadline ends the call, not the decision."""
     running, where = address
     ledger = running.pdp.decisions.ledger
-    record, held = ledger.record, asyncio.Event()
+    held = asyncio.Event()
 
-    async def waits(event: Event) -> None:
+    async def waits(_: int) -> None:
         await held.wait()
-        await record(event)
 
-    ledger.record = waits  # type: ignore[method-assign]
+    before_records(monkeypatch, ledger, waits)
     given_up = await refused(where, check([]), timeout=0.2)
     held.set()
     for _ in range(100):

@@ -8,8 +8,8 @@ import aiohttp
 import msgspec
 import pytest
 
-from authz.core import AuditUnavailableError, Event
-from tests.http.conftest import Running, Start
+from authz.core import AuditUnavailableError
+from tests.http.conftest import Running, Start, before_records
 from tests.http.streaming import stream
 from tests.http.test_decisions import SUBJECT, question
 
@@ -135,10 +135,10 @@ async def test_a_stream_that_cannot_be_recorded_is_not_opened(
 ) -> None:
     """Without a durable `ws.connect` there is no stream: 503."""
 
-    async def fails(event: Event) -> None:
+    async def fails(_: int) -> None:
         raise AuditUnavailableError("the disk is gone")
 
-    monkeypatch.setattr(running.pdp.decisions.ledger, "record", fails)
+    before_records(monkeypatch, running.pdp.decisions.ledger, fails)
     answer = await running.send("GET", f"{running.decision}/v1/stream", headers=HANDSHAKE)
 
     assert (answer.status, answer.body["reason"]) == (503, "audit_unavailable")
@@ -198,15 +198,14 @@ async def test_every_bad_message_is_an_error_of_its_own(running: Running) -> Non
 async def test_an_id_in_use_is_refused_and_never_answered_for_another(running: Running) -> None:
     """A second message under an id that is awaited or subscribed is refused without an id: no answer is mistaken."""
     ledger = running.pdp.decisions.ledger
-    held, record = asyncio.Event(), ledger.record
+    held = asyncio.Event()
 
-    async def slow(event: Event) -> None:
+    async def slow(_: int) -> None:
         await held.wait()
-        await record(event)
 
     async with stream(running.decision) as client:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(ledger, "record", slow)
+            before_records(patch, ledger, slow)
             await client.send(id=1, evaluation=question())
             twice = await client.ask(id=1, evaluation=DENIED)
             unreadable = await client.ask(id=1, evaluation=question(), subscribe=question())
@@ -226,17 +225,16 @@ async def test_no_more_than_stated_is_begun_with(start: Start) -> None:
     """With `stream.in_flight` messages unanswered no more is read; when they are answered, it goes on, none lost."""
     running = await start(**{"stream.in_flight": 3})
     ledger = running.pdp.decisions.ledger
-    held, record, begun = asyncio.Event(), ledger.record, 0
+    held, begun = asyncio.Event(), 0
 
-    async def slow(event: Event) -> None:
+    async def slow(records: int) -> None:
         nonlocal begun
-        begun += 1
+        begun += records
         await held.wait()
-        await record(event)
 
     async with stream(running.decision) as client:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(ledger, "record", slow)
+            before_records(patch, ledger, slow)
             for number in range(50):
                 await client.send(id=number, evaluation=question() if number % 3 else DENIED)
             await asyncio.sleep(0.3)
@@ -282,12 +280,12 @@ async def test_a_token_is_the_messages_own_or_the_handshakes(running: Running) -
 async def test_an_undecided_answer_is_an_error_of_its_item(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """What cannot be recorded is a denial with 503, and the stream goes on; a subscription does not stand on it."""
 
-    async def fails(event: Event) -> None:
+    async def fails(_: int) -> None:
         raise AuditUnavailableError("the disk is gone")
 
     async with stream(running.decision) as client:
         with monkeypatch.context() as patch:
-            patch.setattr(running.pdp.decisions.ledger, "record", fails)
+            before_records(patch, running.pdp.decisions.ledger, fails)
             failed = await client.ask(id=1, evaluation=question())
             not_standing = await client.ask(id=2, subscribe=question())
         again = await client.ask(id=2, subscribe=question())
@@ -323,16 +321,15 @@ async def test_text_that_is_no_text_ends_the_stream(running: Running) -> None:
 async def test_answers_in_flight_are_sent_before_the_end(running: Running) -> None:
     """On shutdown what was asked is answered, what comes later is not begun with, and the stream ends with 1001."""
     ledger = running.pdp.decisions.ledger
-    held, record = asyncio.Event(), ledger.record
+    held = asyncio.Event()
 
-    async def slow(event: Event) -> None:
+    async def slow(_: int) -> None:
         await held.wait()
-        await record(event)
 
     async with stream(running.decision) as client:
         await client.ask(id=0, subscribe=question())
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(ledger, "record", slow)
+            before_records(patch, ledger, slow)
             await client.send(id=1, evaluation=question())
             await asyncio.sleep(0.2)
             stopping = asyncio.create_task(running.listeners.close())

@@ -13,7 +13,7 @@ from authz.core import AuditUnavailableError, Event, Policy, PolicyDecision
 from authz.identity import Revoke
 from tests.activation.policies import followed, members_of, put, signed
 from tests.bundle.signers import make_signer
-from tests.http.conftest import Running, Start
+from tests.http.conftest import Running, Start, before_records
 from tests.http.streaming import Client, stream
 from tests.http.test_decisions import question
 
@@ -87,15 +87,14 @@ async def test_another_policy_flips_a_subscription_once(running: Running) -> Non
 async def test_a_change_during_the_first_answer_is_not_missed(running: Running) -> None:
     """A policy that comes while the first answer is being recorded is asked too, and flips it."""
     ledger = running.pdp.decisions.ledger
-    held, record = asyncio.Event(), ledger.record
+    held = asyncio.Event()
 
-    async def slow(event: Event) -> None:
+    async def slow(_: int) -> None:
         await held.wait()
-        await record(event)
 
     async with stream(running.decision) as client:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(ledger, "record", slow)
+            before_records(patch, ledger, slow)
             await client.send(id=1, subscribe=question())
             while running.counted("authz_ws_open_subscriptions") < 1:
                 await asyncio.sleep(0.02)
