@@ -1,3 +1,3 @@
 """The digest of the shipped bundle. Written by `python tools/build_bundle.py`, not by hand."""
 
-SHA256 = "ed450db553489dc57433025ab4849d1675ae1b2bc707e88bbcdf94e337d7d322"
+SHA256 = "5203e2767cd5e2fb7ceab23862ef20743e1d5aa82a42661b911d305ea10390e0"

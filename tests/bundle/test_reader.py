@@ -27,7 +27,13 @@ def test_a_bundle_is_read_from_memory_and_from_a_file(members: dict[str, bytes],
     assert read == bundle.read(path)
     assert (hashlib.sha256(archive).hexdigest(), members) == (read.sha256, read.members)
     assert (members["authz.wasm"], members["data.json"]) == (read.wasm, read.data_json)
-    assert read.entrypoints == ("authz/decision", "authz/catalogue", "authz/decisions", "authz/explain")
+    assert read.entrypoints == (
+        "authz/decision",
+        "authz/catalogue",
+        "authz/decisions",
+        "authz/explain",
+        "authz/candidates",
+    )
     assert read.manifest.revision == read.revision
     assert read.signatures_json is None
 

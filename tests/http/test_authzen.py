@@ -148,12 +148,39 @@ async def test_each_candidate_is_a_decision_of_its_own(start: Start, certificati
     assert {each["batch"] for each in events} == {answer.headers["x-decision-id"]}
 
 
-async def test_a_policy_without_candidates_offers_no_search(running: Running) -> None:
-    """Without candidates a search is a 404, and the metadata does not name it."""
+async def test_what_has_no_candidates_is_not_offered(running: Running) -> None:
+    """Without candidates of a kind its search is a 404, and the metadata does not name it: the default has no users."""
     asked = {"subject": {"type": "user"}, "action": {"name": "read"}, "resource": {"type": "record", "id": "1"}}
     assert (await search(running, "subject", **asked)).status == 404
     metadata = await running.send("GET", f"{running.decision}/.well-known/authzen-configuration")
-    assert not [name for name in metadata.body if name.startswith("search")]
+    offered = sorted(name for name in metadata.body if name.startswith("search"))
+    assert offered == ["search_action_endpoint", "search_resource_endpoint"]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+async def test_the_default_policy_finds_the_routes_of_a_role(running: Running, method: str) -> None:
+    """Those without parameters, each as it is decided; a path that stands for others is not among them."""
+    found = await search(running, "resource", subject=SUBJECT, action={"name": method}, resource={"type": "route"})
+    ids = [each["id"] for each in found.body["results"]]
+
+    paths = {route.path for route in running.pdp.policies.active.catalogue.routes if "{" not in route.path}
+    asked = [{"action": {"name": method}, "resource": {"type": "route", "id": path}} for path in sorted(paths)]
+    decided = (await evaluations(running, {"subject": SUBJECT, "evaluations": asked})).body["evaluations"]
+    assert ids == [path for path, each in zip(sorted(paths), decided, strict=True) if each["decision"]]
+    assert ids
+
+
+async def test_the_default_policy_finds_methods_and_scopes(running: Running) -> None:
+    """What may be done on a path, one with parameters included, and which scopes a subject may use."""
+    on = await search(running, "action", subject=SUBJECT, resource={"type": "route", "id": "/memory/42"})
+    nowhere = await search(running, "action", subject=SUBJECT, resource={"type": "route", "id": "/nowhere"})
+    scopes = await search(running, "resource", subject=SUBJECT, action={"name": "use"}, resource={"type": "scope"})
+
+    assert on.body == {"results": [{"name": "GET"}]}
+    assert nowhere.body == {"results": []}
+    held = {each["id"] for each in scopes.body["results"]}
+    assert {"memory:read", "ai:chat"} <= held
+    assert not any(scope.startswith("admin:") for scope in held)
 
 
 async def test_subjects_are_searched_by_trusted_callers_only(start: Start, certification: str) -> None:
