@@ -262,12 +262,24 @@ def test_what_is_new_is_not_in_the_golden_matrix(library: Path, opa_binary: Path
 
 @pytest.mark.slow
 def test_a_golden_matrix_that_is_not_there(library: Path, opa_binary: Path) -> None:
-    """Without one, less than `--matrix` percent is a failure; named and not there, or not to be read, it is one too."""
+    """Without one, less than `--matrix` percent is a failure; named and not there, or not to be read, it is one too.
+
+    It is written anew where all else is ok, and only there: what fails must not become what was reviewed.
+    """
     short = gate(library, Asked(opa=opa_binary, matrix=70))
     gone = gate(library, Asked(opa=opa_binary, golden=library / "gone.yaml"))
     (library / "cases" / "golden.yaml").write_text("as_of: yesterday\n")
     torn = gate(library, Asked(opa=opa_binary))
 
+    edit(library / "authz" / "authz_test.rego", "test_the_catalogue if", "test_the_catalogue if not")
+    refused = gate(library, Asked(opa=opa_binary, update=True))
+    left = (library / "cases" / "golden.yaml").read_text()
+    edit(library / "authz" / "authz_test.rego", "test_the_catalogue if not", "test_the_catalogue if")
+    mended = gate(library, Asked(opa=opa_binary, update=True))
+
+    assert [part.status for part in refused.parts] == ["ok", "failed", "not run", "ok", "not run"]
+    assert left == "as_of: yesterday\n"
+    assert mended.ok
     assert problems(short) == ["matrix .:1: 66.6 % of the matrix is asked for, and 70 % should be"]
     assert problems(gone) == ["matrix gone.yaml:1: there is no such file (--update writes it)"]
     assert problems(torn) == [

@@ -9,11 +9,11 @@ from msgspec import Struct
 
 from authz.bundle import Bundle, Opa, find_opa, read
 from authz.policy.build import build
-from authz.policy.case_files import FOLDER, FiledCase, case_files, filed_cases
+from authz.policy.case_files import FOLDER, case_files, filed_cases
 from authz.policy.errors import BuildError, Problem
 from authz.policy.gate.deciding import Engines, decide_cases
 from authz.policy.gate.golden import Golden
-from authz.policy.gate.matrix import Evidence, Wanted, golden_beside, hold_to_matrix
+from authz.policy.gate.matrix import Evidence, Tested, Wanted, golden_beside, hold_to_matrix
 from authz.policy.gate.rego import coverage, run_tests
 from authz.policy.gate.report import Coverage, GateReport, Part
 from authz.policy.opened import opened_bundle
@@ -69,7 +69,7 @@ def _run(run: _Run) -> GateReport:
     # 1. It and its tests compile strictly; it stays within the fence and keeps the contract.
     compiled = _compile(run)
     parts = [compiled.part]
-    golden, unreadable = golden_beside(run.src, run.asked.golden)
+    golden, unreadable = (None, None) if run.asked.update else golden_beside(run.src, run.asked.golden)
     # 2. Its tests pass, none was lost, and they reach every line.
     ran = 0
     if compiled.bench is not None:
@@ -80,7 +80,8 @@ def _run(run: _Run) -> GateReport:
     # 3. It decides as its cases say, and every cell of its matrix is as it was reviewed.
     matrix = None
     if compiled.bundle is not None:
-        decided, matrix = _decide(run, compiled.bundle, compiled.bench, golden, ran)
+        sound = [part.name for part in parts if part.status == "ok"] == ["check", "tests", "coverage"]
+        decided, matrix = _decide(run, compiled.bundle, Tested(ran, compiled.bench, sound), golden)
         parts += decided
     if unreadable is not None:
         parts = [*(part for part in parts if part.name != "matrix"), unreadable]
@@ -126,34 +127,29 @@ def _rego(src: Path) -> list[str]:
 def _at_least(asked: Asked, golden: Golden | None) -> int:
     if asked.min_tests is not None:
         return asked.min_tests
-    return golden.rego_tests if golden is not None and not asked.update and golden.rego_tests else 1
+    return golden.rego_tests if golden is not None and golden.rego_tests else 1
 
 
-def _decide(
-    run: _Run, bundle: Bundle, bench: Workbench | None, golden: Golden | None, ran: int
-) -> tuple[list[Part], Coverage | None]:
+def _decide(run: _Run, bundle: Bundle, tested: Tested, golden: Golden | None) -> tuple[list[Part], Coverage | None]:
     try:
         own = filed_cases(case_files(run.src / FOLDER), run.src)
         cases = own + filed_cases(file for folder in run.asked.cases for file in _files(folder))
     except BuildError as error:
         return [Part(name="cases", status="failed", said="cannot be read", problems=error.problems)], None
-    evidence = Evidence(rego_tests=ran, own_cases=len(own), cases=tuple(each.case.input for each in cases), bench=bench)
-    wanted = Wanted(run.asked.golden, run.asked.update, run.asked.matrix)
-    return asyncio.run(_decided(run, bundle, cases, evidence, wanted, golden))
+    return asyncio.run(_decided(run, bundle, Evidence(tested, len(own), tuple(cases)), golden))
 
 
 async def _decided(
-    run: _Run,
-    bundle: Bundle,
-    cases: list[FiledCase],
-    evidence: Evidence,
-    wanted: Wanted,
-    golden: Golden | None,
+    run: _Run, bundle: Bundle, evidence: Evidence, golden: Golden | None
 ) -> tuple[list[Part], Coverage | None]:
     one = opened_bundle(str(run.src), bundle)
     try:
         server = (run.opa, bundle, run.room / "server") if run.asked.engine == "opa" else None
-        decided = await decide_cases(one.policy, cases, server)
+        decided = await decide_cases(one.policy, evidence.cases, server)
+        if run.asked.update and not (evidence.tested.sound and decided.status == "ok"):
+            unwritten = "the golden matrix is written once all else is ok"
+            return [decided, Part(name="matrix", status="not run", said=unwritten)], None
+        wanted = Wanted(run.asked.golden, run.asked.update, run.asked.matrix)
         compared, matrix = await hold_to_matrix(run.src, one, evidence, wanted, golden)
     finally:
         one.policy.close()

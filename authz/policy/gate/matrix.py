@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from authz.core import Catalogue, RouteTable
 from authz.policy.access import TooManyConditionsError, matrix_of
-from authz.policy.case_files import FOLDER, GOLDEN
+from authz.policy.case_files import FOLDER, GOLDEN, FiledCase
 from authz.policy.errors import BuildError, Problem
 from authz.policy.gate.asked import overheard
 from authz.policy.gate.cells import Cell, cells_of, touched_by, untouched
@@ -24,14 +24,20 @@ class UndecidedError(Exception):
     """The policy has no answer to some questions, and a matrix of the rest would say that these are denied."""
 
 
-class Evidence(NamedTuple):
-    """What else was tried: how many Rego tests ran, how many cases are the source's own, what all cases ask, and the
-    workbench with the tests if there is one."""
+class Tested(NamedTuple):
+    """How many Rego tests ran, the workbench with them if they compile, and whether all was right so far."""
 
-    rego_tests: int
-    own_cases: int
-    cases: tuple[Mapping[str, Any], ...]
+    ran: int
     bench: Workbench | None
+    sound: bool
+
+
+class Evidence(NamedTuple):
+    """What else was tried: the Rego tests, and all cases, of which so many are the source's own."""
+
+    tested: Tested
+    own_cases: int
+    cases: tuple[FiledCase, ...]
 
 
 class Wanted(NamedTuple):
@@ -59,23 +65,23 @@ async def hold_to_matrix(
 ) -> tuple[Part, Coverage]:
     """Compare a policy with its golden matrix, or write that; without one, tell what nobody asks for."""
     catalogue = one.policy.catalogue
-    heard = _overheard(one, evidence.bench)
-    asked = _asked(catalogue, one.policy.routes, [*evidence.cases, *(heard or ())])
+    heard = _overheard(one, evidence.tested.bench)
+    asked = _asked(catalogue, one.policy.routes, [*(each.case.input for each in evidence.cases), *(heard or ())])
     if golden is None and not wanted.update:
         coverage = _coverage(catalogue, asked, frozenset())
         if wanted.golden is not None:
             problem = Problem(_name(src, wanted.golden), 1, "there is no such file (--update writes it)")
             return _failed("no golden matrix", problem), coverage
-        return _by_asking(coverage, wanted.percent, deaf=heard is None and evidence.bench is not None), coverage
+        return _by_asking(coverage, wanted.percent, deaf=heard is None and evidence.tested.bench is not None), coverage
     file = wanted.golden or src / FOLDER / GOLDEN
-    as_of = moment() if golden is None or wanted.update else golden.as_of
+    as_of = moment() if golden is None else golden.as_of
     try:
         found = await _found(one, as_of, evidence)
     except (TooManyConditionsError, UndecidedError) as error:
         return _failed(f"cannot be told: {error}", Problem(".", 1, str(error))), _coverage(
             catalogue, asked, frozenset()
         )
-    if golden is None or wanted.update:
+    if golden is None:
         write_golden(found, file)
         golden = found
     coverage = _coverage(catalogue, asked, golden.asserted(cells_of(catalogue)))
@@ -139,7 +145,7 @@ async def _found(one: Opened, as_of: str, evidence: Evidence) -> Golden:
     matrix = await matrix_of(one, now=seconds(as_of))
     if matrix.table.undecided:
         raise UndecidedError(f"{matrix.table.undecided} questions could not be answered by the policy")
-    return golden_of(matrix, as_of, evidence.rego_tests, evidence.own_cases)
+    return golden_of(matrix, as_of, evidence.tested.ran, evidence.own_cases)
 
 
 def _name(src: Path, file: Path) -> str:
