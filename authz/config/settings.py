@@ -131,7 +131,9 @@ class PolicySettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         int,
         Meta(ge=0, description="Where more of them come out otherwise, or nobody can say how, it is rejected."),
     ] = 0
-    deadline_seconds: Annotated[float, Meta(gt=0, le=1, description="Longest one evaluation may take.")] = 0.05
+    deadline_seconds: Annotated[
+        float, Meta(gt=0, le=1, description="Longest one evaluation may compute; by the clock ten times that.")
+    ] = 0.05
 
 
 class OpaSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -5,7 +5,9 @@ from typing import Final
 import msgspec
 import wasmtime
 from msgspec import Struct
-from opapywasm.runtime import EpochTicker, WasmtimeRuntime, WasmtimeRuntimeFactory
+from opapywasm.runtime import WasmtimeRuntime, WasmtimeRuntimeFactory
+
+from authz.engine.ticks import Ticks
 
 MAX_MEMORY_PAGES: Final = 4096
 """256 MiB: a policy that wants more traps, the process does not swap."""
@@ -41,14 +43,14 @@ def written(compiled: Compiled) -> bytes:
 class Native:
     """A module as machine code, from which instances are made, and the clock of their deadlines."""
 
-    def __init__(self, engine: wasmtime.Engine, module: wasmtime.Module, epoch: EpochTicker) -> None:
-        self.engine, self.module, self.epoch = engine, module, epoch
+    def __init__(self, engine: wasmtime.Engine, module: wasmtime.Module) -> None:
+        self.engine, self.module, self.ticks = engine, module, Ticks(engine)
 
     @classmethod
     def compile(cls, wasm: bytes) -> "Native":
         """Compile: 200 ms of computing, on every processor at once. Raises OpaWasmError."""
         factory = WasmtimeRuntimeFactory(wasm)
-        return cls(factory.engine, factory.module, factory.epoch)
+        return cls(factory.engine, factory.module)
 
     @classmethod
     def of(cls, wasm: bytes, native: bytes) -> "Native":
@@ -59,7 +61,7 @@ class Native:
         config.epoch_interruption = True
         engine = wasmtime.Engine(config)
         try:
-            return cls(engine, wasmtime.Module.deserialize(engine, native), EpochTicker(engine))
+            return cls(engine, wasmtime.Module.deserialize(engine, native))
         except wasmtime.WasmtimeError:
             return cls.compile(wasm)
 
@@ -73,4 +75,4 @@ class Native:
 
     def close(self) -> None:
         """Stop the clock."""
-        self.epoch.close()
+        self.ticks.close()

@@ -26,7 +26,7 @@ from authz.engine.guest import MAX_INPUT_BYTES, GuestError
 from authz.engine.module import Counts, Module, compile_module
 
 DEADLINE_SECONDS = 0.05
-"""The longest that one evaluation may take, counted in ticks of 10 ms: a loop was stopped after 47 to 95 ms."""
+"""The longest that one evaluation may compute, counted in ticks of 10 ms: a loop was stopped after 47 to 95 ms."""
 
 BATCH_ITEMS = 64
 """The most checks in one evaluation: each costs what it would among 256, and others wait 0.7 ms for a turn, not 3."""

@@ -94,13 +94,13 @@ class PreparedModule:
             self._native = Native.of(wasm, native)
         except OpaWasmError as error:
             raise GuestError(str(error)) from error
-        self._deadline_ticks = self._native.epoch.deadline_ticks(deadline_seconds)
+        self._deadline_ticks = self._native.ticks.of(deadline_seconds)
         self._guest: Guest | None = self._new_guest()
         self.entrypoints = self._guest.entrypoints
         self.builtins = self._guest.builtins
         self._open = True
         # wasmtime measures a deadline in ticks that somebody has to count: a thread of its own, every 10 ms.
-        self._native.epoch.ensure_running()
+        self._native.ticks.start()
 
     def evaluate(self, entrypoint: int, document: bytes) -> bytes:
         """See Module.evaluate. The call after a failed one also builds a new guest: 1-1.5 ms and the data again."""
@@ -117,7 +117,7 @@ class PreparedModule:
     def inspect(self, entrypoint: int) -> bytes:
         """See Module.inspect."""
         guest = self._guest or self._rebuilt()
-        guest.deadline_ticks = self._native.epoch.deadline_ticks(LOADING_SECONDS)
+        guest.deadline_ticks = self._native.ticks.of(LOADING_SECONDS)
         try:
             return guest.evaluate(entrypoint, b"{}")
         finally:

@@ -127,9 +127,9 @@ async def test_a_loop_ends_at_the_deadline(load: Load) -> None:
     """A policy that does not come to an end is stopped after its 50 ms, and the next question is answered."""
     policy = load("obedient", deadline_seconds=DEADLINE_SECONDS, fresh=True)
     assert await policy.evaluate(question(answer=ALLOW)) == ALLOWED
-    started = time.perf_counter()
+    started = time.thread_time()
     assert await policy.evaluate(question(loop=True)) == ERROR
-    assert time.perf_counter() - started < 0.5  # 55-65 ms when nobody else wants the processor
+    assert time.thread_time() - started < 0.2  # of computing: 55-65 ms when nobody else wants the processor
     assert await policy.evaluate(question(answer=ALLOW)) == ALLOWED
     assert policy.counts.traps == 1
     assert policy.counts.deadlines == (1 if policy.prepared else 0)
