@@ -74,18 +74,24 @@ async def hold_to_matrix(
             return _failed("no golden matrix", problem), coverage
         return _by_asking(coverage, wanted.percent, deaf=heard is None and evidence.tested.bench is not None), coverage
     file = wanted.golden or src / FOLDER / GOLDEN
-    as_of = moment() if golden is None else golden.as_of
     try:
-        found = await _found(one, as_of, evidence)
+        golden, problems = await _held(one, evidence, golden, file, _name(src, file))
     except (TooManyConditionsError, UndecidedError) as error:
-        return _failed(f"cannot be told: {error}", Problem(".", 1, str(error))), _coverage(
-            catalogue, asked, frozenset()
-        )
-    if golden is None:
-        write_golden(found, file)
-        golden = found
+        failed = _failed(f"cannot be told: {error}", Problem(".", 1, str(error)))
+        return failed, _coverage(catalogue, asked, frozenset())
     coverage = _coverage(catalogue, asked, golden.asserted(cells_of(catalogue)))
-    return _compared(coverage, differences(golden, found, file, _name(src, file)), _name(src, file)), coverage
+    return _compared(coverage, problems, _name(src, file)), coverage
+
+
+async def _held(
+    one: Opened, evidence: Evidence, golden: Golden | None, file: Path, name: str
+) -> tuple[Golden, list[Problem]]:
+    """The golden matrix and what differs from it; written if there is none. Raises as `_found`."""
+    if golden is not None:
+        return golden, differences(golden, await _found(one, golden.as_of, evidence), file, name)
+    made = await _found(one, moment(), evidence)
+    write_golden(made, file)
+    return made, []
 
 
 def _compared(coverage: Coverage, problems: list[Problem], name: str) -> Part:
@@ -142,6 +148,7 @@ def _overheard(one: Opened, bench: Workbench | None) -> list[dict[str, Any]] | N
 
 
 async def _found(one: Opened, as_of: str, evidence: Evidence) -> Golden:
+    """What the policy does as of a moment. Raises UndecidedError, TooManyConditionsError."""
     matrix = await matrix_of(one, now=seconds(as_of))
     if matrix.table.undecided:
         raise UndecidedError(f"{matrix.table.undecided} questions could not be answered by the policy")
