@@ -233,8 +233,24 @@ async def _admin_bytes(
         ):
             said = await answer.read()
             if answer.status != 200:
-                refused = f"{url}: HTTP {answer.status}: {said[:500].decode('utf-8', 'replace')}"
-                raise AdminRefusedError(refused, answer.status)
+                raise AdminRefusedError(f"{url}: HTTP {answer.status}: {_why(said)}", answer.status)
             return said
     except (TimeoutError, aiohttp.ClientError, ValueError) as error:
         raise AdminRefusedError(f"{url}: {type(error).__name__} {error}".rstrip()) from None
+
+
+class _Problem(msgspec.Struct, frozen=True):
+    """What is read of RFC 9457's problem document."""
+
+    detail: str
+    title: str = ""
+    reason: str = ""
+
+
+def _why(said: bytes) -> str:
+    """What a refusal says in words, where it does; else as it is."""
+    try:
+        problem = msgspec.json.decode(said, type=_Problem)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return said[:500].decode("utf-8", "replace")
+    return f"{problem.reason or problem.title}: {problem.detail}"

@@ -182,16 +182,18 @@ class Fold:
         return tally
 
 
-def is_decision(line: bytes) -> bool:
-    """Whether a record is one of a decision. Raises LedgerDamagedError where it cannot be read as a record."""
+def is_decided(line: bytes) -> bool:
+    """Whether a record is one of a decision that a policy made. Raises LedgerDamagedError where it is no record."""
     try:
-        return _type_of(line).type in _KINDS
+        found = _type_of(line)
     except _UNREADABLE as error:
         raise LedgerDamagedError(f"a record cannot be read as one: {error}") from None
+    return found.type in _KINDS and found.revision is not None
 
 
 class _Typed(msgspec.Struct, gc=False):
     type: str
+    revision: str | None = None
 
 
 class _Seen(msgspec.Struct, gc=False):

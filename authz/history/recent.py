@@ -16,7 +16,7 @@ from authz.audit import newest_records
 from authz.bundle import Bundle
 from authz.engine import EmbeddedPolicy
 from authz.history.addresses import standing_for
-from authz.history.folding import Fold, Tally, is_decision
+from authz.history.folding import Fold, Tally, is_decided
 from authz.history.judging import Judge, Judged
 from authz.history.known import routes_known
 from authz.history.profile import Profile
@@ -56,7 +56,7 @@ def replay_recent(state: Path, most: int, active: Bundle, candidate: Bundle) -> 
 
 def _newest(state: Path, most: int) -> list[bytes]:
     """The decisions, oldest first. Raises LedgerUnreadableError, LedgerDamagedError."""
-    return list(islice(filter(is_decision, newest_records(state)), most))[::-1]
+    return list(islice(filter(is_decided, newest_records(state)), most))[::-1]
 
 
 def _as_in_force(tallies: dict[Profile, Tally], revision: str, judge: Judge | None) -> dict[Profile, Tally]:

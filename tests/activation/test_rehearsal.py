@@ -3,6 +3,8 @@
 import asyncio
 import hashlib
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,13 @@ from tests.http.conftest import Running, Start
 
 def replay_of(running: Running) -> Any:
     return running.pdp.following.status().replayed
+
+
+async def authz(*arguments: str) -> tuple[int, str]:
+    """`authz policy` with these arguments: its exit code and all that it says."""
+    command = [sys.executable, "-m", "authz", "policy", *arguments]
+    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
 
 
 async def asked_often(running: Running) -> None:
@@ -71,8 +80,18 @@ async def test_too_many_flips_reject_a_policy_until_somebody_accepts_them(start:
     await until(lambda: replay_of(again) is not None, "replayed after the start")
     refused = await command(again, "activate", {"revision": "r2", "reason": "it is what we want"})
     assert (refused.status, refused.body["reason"]) == (409, "policy_replay")
-    taken = await command(again, "activate", {"revision": "r2", "reason": "agreed", "accept_flips": True})
-    assert (taken.status, taken.body["revision"], taken.body["replayed"]["accepted"]) == (200, "r2", "on-call")
+    token = tmp_path / "token"
+    token.write_text("hammer")
+    where = ("--url", again.admin, "--token-file", str(token))
+    code, said = await authz("activate", "r2", "--reason", "agreed", *where)
+    refusal = f"authz: {again.admin}: HTTP 409: policy_replay: 4 of the newest 9 decisions flip, "
+    assert (code, said[: len(refusal)]) == (1, refusal)
+    code, said = await authz("activate", "r2", "--reason", "agreed", "--accept-flips", *where)
+    assert (code, said.splitlines()[0][:14]) == (0, "revision r2, s")
+    replayed = ": r2: 4 of the newest 9 decisions flip, 0 cannot be told, 0 were left out, accepted by on-call"
+    assert (await authz("status", *where))[1].splitlines()[2].endswith(replayed)
+    _, log = await authz("log", "--state", str(again.state))
+    assert "by=on-call sequence=2 flipped=4 untold=0 decisions=9 accepted=on-call" in log
     activated = (await again.events(type="policy.activated"))[0]
     assert (activated["revision"], activated["by"]) == ("r2", "on-call")
     assert {name: activated["replayed"][name] for name in ("flipped", "untold", "accepted")} == {
