@@ -155,6 +155,3 @@ def verify_evidence_command(package: Path, keys: tuple[str, ...], witnesses: tup
     Exit 0: nothing is wrong, 1: something is, 3: could not find out. Without --public-key only that it fits together.
     """
     sys.exit(verify_evidence(package, keys, witnesses))
-
-
-COMMANDS = (prove_command, verify_proof_command, evidence_command, verify_evidence_command)

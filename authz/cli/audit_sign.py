@@ -13,9 +13,9 @@ import msgspec
 from authz import config, log
 from authz.audit import AuditorProcess, SigningUnsafeError
 from authz.cli import collector
+from authz.clock import SystemClock
 from authz.config import AuditSettings
 from authz.core import AuditUnavailableError
-from authz.pdp import SystemClock
 
 _NICENESS = 5
 

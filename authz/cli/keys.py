@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import click
 import msgspec
@@ -19,13 +20,20 @@ from authz.audit import (
     rotate_key,
     state_directory,
 )
+from authz.cli.commands import Commands
 from authz.cli.ledger_options import changing_the_ledger, state_option
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _KEY = click.option("--key", "stated", metavar="FILE", help="The key file, if audit.signing_key names one.")
 
 
-@click.group()
+_PLACES: Final = {
+    "pseudonyms": "authz.cli.keys_privacy",
+    "team": "authz.cli.keys_privacy",
+}
+
+
+@click.group(cls=Commands, places=_PLACES)
 def keys() -> None:
     """The node's keys: which sign its ledger, and how others get to know them."""
 

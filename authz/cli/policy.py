@@ -2,16 +2,39 @@
 
 import sys
 from pathlib import Path
+from typing import Final
 
 import click
 import msgspec
 
 from authz.bundle import OpaMissingError
+from authz.cli.commands import Commands
 from authz.policy import BuildError
 from authz.policy import build as build_bundle
 
+_PLACES: Final = {
+    "init": "authz.cli.policy_start",
+    "import": "authz.cli.policy_start",
+    "new": "authz.cli.policy_start",
+    "test": "authz.cli.policy_test",
+    "matrix": "authz.cli.policy_access",
+    "diff": "authz.cli.policy_access",
+    "replay": "authz.cli.policy_replay",
+    "profile": "authz.cli.policy_replay",
+    "unused": "authz.cli.policy_used",
+    "holders": "authz.cli.policy_used",
+    "unmatched": "authz.cli.policy_used",
+    "sign": "authz.cli.policy_sign",
+    "verify": "authz.cli.policy_sign",
+    "inspect": "authz.cli.policy_sign",
+    "status": "authz.cli.policy_admin",
+    "log": "authz.cli.policy_admin",
+    "activate": "authz.cli.policy_admin",
+    "rollback": "authz.cli.policy_admin",
+}
 
-@click.group()
+
+@click.group(cls=Commands, places=_PLACES)
 def policy() -> None:
     """Build, test and ship policies."""
 

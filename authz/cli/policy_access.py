@@ -146,6 +146,3 @@ def _put(text: str, output: Path | None) -> None:
         click.echo(text.rstrip())
     else:
         output.write_text(text, encoding="utf-8")
-
-
-COMMANDS = (matrix, diff)

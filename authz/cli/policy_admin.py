@@ -154,6 +154,3 @@ def _time(seconds: float | None) -> str:
     if seconds is None:
         return "the start"
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-COMMANDS = (status, log, activate, rollback)

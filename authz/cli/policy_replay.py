@@ -113,6 +113,3 @@ def profile_command(directory: Path | None, since: str, output: Path) -> None:
             read_verified(fold, directory, progress)
         write_profiles(output, fold.tallies)
     click.echo(f"{output}: {len(fold.tallies)} profiles of {fold.decisions} decisions")
-
-
-COMMANDS = (replay_command, profile_command)

@@ -102,6 +102,3 @@ def _show(found: bundle.Inspection, *, as_json: bool) -> None:
         click.echo(f"signed by {key_id} ({each.algorithm}), sequence {each.sequence}; not verified here")
     if not found.unverified_signatures:
         click.echo("not signed")
-
-
-COMMANDS = (sign, verify, inspect)

@@ -105,6 +105,3 @@ def _read(file: Path, schemes: tuple[str, ...]) -> Document:
         return read_document(file, frozenset(schemes))
     except DocumentError as error:
         raise click.UsageError(str(error)) from None
-
-
-COMMANDS = (init_command, import_command, new_command)

@@ -84,6 +84,3 @@ def _run(source: Path, asked: Asked, junit: Path | None, *, as_json: bool) -> Ga
         junit.write_text(as_junit(report), encoding="utf-8")
     click.echo(msgspec.json.encode(report.document()) if as_json else str(report))
     return report
-
-
-COMMANDS = (test_command,)

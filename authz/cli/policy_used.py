@@ -124,6 +124,3 @@ def _tell_role(role: RoleUse) -> None:
 def _tell_subject(row: SubjectUse) -> None:
     used = f"used {', '.join(row.used)}" if row.used else "used none"
     click.echo(f"{row.subject} ({', '.join(row.roles)}) holds {row.held} scopes, {used}")
-
-
-COMMANDS = (unused_command, holders_command, unmatched_command)

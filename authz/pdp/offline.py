@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from authz import bundle
+from authz.clock import SystemClock
 from authz.core import (
     AccessRequest,
     Action,
@@ -21,7 +22,6 @@ from authz.core import (
 )
 from authz.engine import ActivePolicy, Counts, EmbeddedEngine
 from authz.ids import IdSource
-from authz.pdp.clock import SystemClock
 
 
 async def decide_offline(

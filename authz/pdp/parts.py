@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 from authz import audit, identity, limits
 from authz.activation import Activation, Following
+from authz.clock import SystemClock
 from authz.config import Settings
 from authz.core import AUTHZEN_PATHS, METADATA, SEARCH_PATHS, DecisionPoint
 from authz.engine import Counts, Engine
 from authz.gateways import OPA_DATA, PLUGINS
 from authz.ids import IdSource
 from authz.metrics import DecisionMeter
-from authz.pdp.clock import SystemClock
 from authz.pdp.turns import LoopTurns
 from authz.privacy import Privacy
 from authz.recording import AuditorChild, AuditorWatch, Damage, DiskWatch, GuardedLedger, Mode
