@@ -12,7 +12,7 @@ import structlog
 
 from authz.activation.apart import Passed, RefusedError, examined_apart
 from authz.activation.candidate import Candidate, kept_as, loaded
-from authz.activation.errors import NotKeptError, ReplayError, ShadowError
+from authz.activation.errors import ChangedError, NotKeptError, ReplayError, ShadowError
 from authz.activation.journal import BundleStore, Journal, hold_to_journal
 from authz.activation.rehearsal import Rehearsals, Replayed
 from authz.activation.shadow import ShadowedPolicy, Tally
@@ -144,12 +144,16 @@ class Activation:
         """Put a kept revision in force, and follow the source again from what it has now.
 
         `accept_flips`: whatever a replay of the newest decisions says, which is recorded with who accepted it.
-        Raises NotKeptError; whatever refuses a bundle; AuditUnavailableError, OverloadedError.
+        Raises NotKeptError; ChangedError where another one, such as a rollback's, was put in force meanwhile; whatever
+        refuses a bundle; AuditUnavailableError, OverloadedError.
         """
+        before = self.candidate
+        candidate = await self._rehearsed(await self._kept(revision), by if accept_flips else "")
         async with self._changing:
-            candidate = await self._kept(revision)
-            hold_to_journal(self.journal, candidate.examined, ordered=bool(self.begun.trust.keys))
-            candidate = await self._rehearsed(candidate, by if accept_flips else "")
+            if self.candidate is not before:
+                candidate.policy.close()
+                now = self.candidate.examined.revision
+                raise ChangedError(f"revision: {now} was put in force meanwhile; look at it, and ask again")
             await self._commanded("policy.activate", candidate, by, reason, pinned="")
         if self.begun.source is not None:
             # What it has now may be newer than this, and counts again.
@@ -253,18 +257,19 @@ class Activation:
         return self.replayed
 
     async def _rehearsed(self, candidate: Candidate, accepted: str) -> Candidate:
-        """The candidate with its replay. Raises ReplayError unless somebody accepts what came of it."""
-        replayed = await self._replay(candidate.archive, candidate.examined)
-        if replayed is None:
-            return candidate
+        """The candidate with its replay. Raises ReplayError unless somebody accepts what came of it; SequenceError."""
         try:
-            replayed.hold_to(self._rehearsals.most_flips)
-        except ReplayError as error:
-            if not accepted:
-                candidate.policy.close()
+            hold_to_journal(self.journal, candidate.examined, ordered=bool(self.begun.trust.keys))
+            replayed = await self._replay(candidate.archive, candidate.examined)
+            if replayed is not None and accepted and replayed.too_many(self._rehearsals.most_flips):
+                self.replayed = replayed = msgspec.structs.replace(replayed, accepted=accepted)
+            elif replayed is not None:
+                replayed.hold_to(self._rehearsals.most_flips)
+        except AuthzError as error:
+            candidate.policy.close()
+            if isinstance(error, ReplayError):
                 await self.refuse(error, candidate.examined.sha256)
-                raise
-            self.replayed = replayed = msgspec.structs.replace(replayed, accepted=accepted)
+            raise
         return candidate._replace(replayed=replayed)
 
     async def _offered(self, archive: bytes, passed: Passed, max_bytes: int, replayed: Replayed | None) -> None:

@@ -34,6 +34,12 @@ class ReplayError(AuthzError):
     code = "policy_replay"
 
 
+class ChangedError(AuthzError):
+    """While a command was carried out another policy was put in force, which whoever gave it had not seen."""
+
+    code = "policy_changed"
+
+
 class SourceError(AuthzError):
     """The source gave no bundle: not there, not reached, or not allowed."""
 

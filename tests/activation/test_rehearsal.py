@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from authz import bundle
+from authz.activation.rehearsal import Replayed
 from tests.activation.policies import followed, in_force, members_of, put, rejected, signed, until
 from tests.activation.test_commands import HAMMER, command, status
 from tests.bundle.signers import make_signer
-from tests.http.conftest import Running, Start
+from tests.http.conftest import Answer, Running, Start
 
 
 def replay_of(running: Running) -> Any:
@@ -160,3 +161,47 @@ def change_a_record(state: Path) -> None:
     text = path.read_bytes()
     cut = text.index(b'"action":"GET"')
     path.write_bytes(text[:cut] + b'"action":"PUT"' + text[cut + 14 :])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("by_command", [False, True])
+async def test_a_rollback_waits_for_no_replay(start: Start, tmp_path: Path, by_command: bool) -> None:
+    """Whoever rolls back while the next policy is replayed is done at once, and that holds: the source waits, and
+    an earlier command is refused."""
+    release = make_signer(tmp_path, "release")
+    source = tmp_path / "bundle.tar.gz"
+    source.write_bytes(signed(members_of("r1"), release, 1))
+    running = await start(**followed(source, release, replay_sample=100), **{"admin.tokens": HAMMER})
+    put(source, signed(members_of("r2"), release, 2))
+    await in_force(running, "r2")
+    put(source, signed(members_of("r3"), release, 3))
+    await in_force(running, "r3")
+    assert (await command(running, "rollback", {"revision": "r2", "reason": "odd"})).status == 200
+    if not by_command:
+        assert (await command(running, "activate", {"revision": "r3", "reason": "it was not"})).status == 200
+
+    rehearsals = running.pdp.activation._rehearsals
+    really, held, begun, against = rehearsals.of, asyncio.Event(), asyncio.Event(), []
+
+    async def slowly(revision: str, archive: bytes, active: bytes) -> Replayed:
+        against.append(bundle.read(active).revision)
+        begun.set()
+        await held.wait()
+        return await really(revision, archive, active)
+
+    rehearsals.of = slowly  # type: ignore[method-assign]
+    activating: list[asyncio.Task[Answer]] = []
+    if by_command:
+        activating += [asyncio.create_task(command(running, "activate", {"revision": "r3", "reason": "again"}))]
+    else:
+        put(source, signed(members_of("r4"), release, 4))
+    await begun.wait()
+    back = await command(running, "rollback", {"revision": "r1", "reason": "now"})
+    assert (back.status, back.body["revision"], held.is_set()) == (200, "r1", False)
+    held.set()
+    for answer in [await each for each in activating]:
+        assert (answer.status, answer.body["reason"]) == (409, "policy_changed")
+    if not by_command:
+        await until(lambda: running.pdp.following.status().waiting == "r4", "r4 waiting")
+    assert running.pdp.policies.active.revision == "r1"
+    assert against == ["r2" if by_command else "r3"]
