@@ -205,3 +205,32 @@ async def test_a_rollback_waits_for_no_replay(start: Start, tmp_path: Path, by_c
         await until(lambda: running.pdp.following.status().waiting == "r4", "r4 waiting")
     assert running.pdp.policies.active.revision == "r1"
     assert against == ["r2" if by_command else "r3"]
+
+
+@pytest.mark.slow
+async def test_a_replay_counts_against_what_is_in_force_at_its_end(start: Start, tmp_path: Path) -> None:
+    """Where another policy was put in force while one was replayed, that one is replayed again, against it."""
+    source = tmp_path / "bundle.tar.gz"
+    source.write_bytes(bundle.pack(members_of("r1")))
+    running = await start(**followed(source, replay_sample=100), **{"admin.tokens": HAMMER})
+    put(source, bundle.pack(members_of("r2")))
+    await in_force(running, "r2")
+
+    rehearsals = running.pdp.activation._rehearsals
+    really, held, begun, against = rehearsals.of, asyncio.Event(), asyncio.Event(), []
+
+    async def slowly(revision: str, archive: bytes, active: bytes) -> Replayed:
+        against.append((revision, bundle.read(active).revision))
+        if revision == "r3":
+            begun.set()
+            await held.wait()
+        return await really(revision, archive, active)
+
+    rehearsals.of = slowly  # type: ignore[method-assign]
+    put(source, bundle.pack(members_of("r3")))
+    await begun.wait()
+    back = await command(running, "activate", {"revision": "r1", "reason": "r2 is odd"})
+    assert (back.status, back.body["revision"]) == (200, "r1")
+    held.set()
+    await in_force(running, "r3")
+    assert against == [("r3", "r2"), ("r1", "r2"), ("r3", "r1")]
