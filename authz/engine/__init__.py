@@ -1,7 +1,8 @@
 """The engines: policies that can be evaluated. OPA compiled to Wasm and run in process, or an OPA server (`opa`)."""
 
 from authz.engine.active import ActivePolicy
-from authz.engine.embedded import BATCH_ITEMS, DEADLINE_SECONDS, EmbeddedPolicy, PolicyRefusedError
+from authz.engine.company import BATCH_ITEMS
+from authz.engine.embedded import DEADLINE_SECONDS, EmbeddedPolicy, PolicyRefusedError
 from authz.engine.engines import EmbeddedEngine, Engine, LoadedPolicy, start_engine
 from authz.engine.module import Counts
 from authz.engine.probe import probe

@@ -21,15 +21,13 @@ from authz.core import (
     read_decisions,
     read_explanation,
 )
+from authz.engine.company import BATCH_ITEMS, Company
 from authz.engine.compiled import Compiled, read_compiled, written
 from authz.engine.guest import MAX_INPUT_BYTES, GuestError
 from authz.engine.module import Counts, Module, compile_module
 
 DEADLINE_SECONDS = 0.05
 """The longest that one evaluation may compute, counted in ticks of 10 ms: a loop was stopped after 47 to 95 ms."""
-
-BATCH_ITEMS = 64
-"""The most checks in one evaluation: each costs what it would among 256, and others wait 0.7 ms for a turn, not 3."""
 
 _SINGLES_PER_TURN = 32
 
@@ -64,6 +62,7 @@ class EmbeddedPolicy:
         self._explain = module.entrypoints.get("authz/explain")
         self._candidates = module.entrypoints.get(_CANDIDATES)
         self._searches = searches
+        self._company = Company()
 
     @classmethod
     def load(
@@ -133,9 +132,10 @@ class EmbeddedPolicy:
         """See core.Policy. Up to BATCH_ITEMS checks are one evaluation; others get a turn between two of them."""
         decisions: list[PolicyDecision] = []
         for chunk in _chunks(checks):
-            if decisions:
-                await asyncio.sleep(0)
-            decisions += self._evaluate_together(chunk) or await self._evaluate_each(chunk)
+            for part in self._company.parts(chunk):
+                if decisions:
+                    await asyncio.sleep(0)
+                decisions += self._evaluate_together(part) or await self._evaluate_each(part)
         return decisions
 
     async def candidates(self, check: bytes) -> Candidates | None:
@@ -167,10 +167,19 @@ class EmbeddedPolicy:
 
     def _evaluate_together(self, checks: list[bytes]) -> tuple[PolicyDecision, ...] | None:
         """One evaluation for all, or None: then nothing of its answer may be used."""
-        if len(checks) == 1:
+        if len(checks) == 1 or self._decisions is None:
+            return None
+        company = self._company
+        if company.most == 1:
+            company.worked()
             return None
         answer = self._ask(self._decisions, batch_document(checks))
-        return None if answer is None else read_decisions(answer, len(checks), self._declared_reasons)
+        decisions = None if answer is None else read_decisions(answer, len(checks), self._declared_reasons)
+        if decisions is None:
+            company.failed(len(checks))
+        else:
+            company.worked()
+        return decisions
 
     async def _evaluate_each(self, checks: list[bytes]) -> list[PolicyDecision]:
         """One evaluation for each. A check that fails can take a whole deadline, so others get a turn after it."""
