@@ -1,10 +1,10 @@
 """Every reason a decision can have: one code = JSON field = log field = metric label = documentation row."""
 
-from enum import Enum
+from enum import IntEnum
 from typing import NamedTuple
 
 
-class Kind(Enum):
+class Kind(IntEnum):
     """What a reason amounts to. The value is the HTTP status in gateway dialects."""
 
     ALLOW = 200
@@ -73,10 +73,12 @@ REFUSALS: dict[str, int] = {
 """Answers to calls that never became a question: counted, not recorded. Code -> HTTP status."""
 
 
+_KINDS = {code: row.kind for code, row in REASONS.items()}
+
+
 def kind_of(reason: str) -> Kind:
     """The kind of a reason; a reason that only a policy knows is a refusal of permission."""
-    row = REASONS.get(reason)
-    return row.kind if row else Kind.FORBIDDEN
+    return _KINDS.get(reason, Kind.FORBIDDEN)
 
 
 def client_text(reason: str) -> str:

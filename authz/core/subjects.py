@@ -48,9 +48,9 @@ def _names(properties: dict[str, Any], member: str) -> tuple[str, ...] | None:
     value = properties.get(member)
     if value is None:
         return None
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+    if not isinstance(value, list) or not {str}.issuperset(map(type, value)):
         raise BadRequestError(f"subject.properties.{member}: must be an array of strings")
-    if len(value) > _MAX_NAMES or any(len(item) > _MAX_NAME_CHARACTERS for item in value):
+    if len(value) > _MAX_NAMES or max(map(len, value), default=0) > _MAX_NAME_CHARACTERS:
         raise BadRequestError(
             f"subject.properties.{member}: at most {_MAX_NAMES} of at most {_MAX_NAME_CHARACTERS} characters each"
         )
