@@ -183,6 +183,18 @@ async def test_who_goes_away_takes_nobody_along(house: House) -> None:
     assert subjects(house.ledger.events) == [pseudonym("owner of read-1"), pseudonym("owner of read-2")]
 
 
+async def test_nobody_waits_for_work_that_was_cancelled(house: House) -> None:
+    """When the loop is torn down, who asked is cancelled too and does not wait for ever."""
+    house.ledger.durable.clear()
+    asking = asyncio.create_task(shared(house).decide(asked("read-1")))
+    await asyncio.sleep(0.01)
+    for task in asyncio.all_tasks() - {asking, asyncio.current_task()}:
+        task.cancel()
+    done, _ = await asyncio.wait([asking], timeout=5)
+    assert done == {asking}
+    assert asking.cancelled()
+
+
 async def test_acts_of_operators_are_decided_alone(house: House) -> None:
     """A decision that is recorded under another type than its own does not share."""
     decisions = shared(house)

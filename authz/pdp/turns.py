@@ -49,6 +49,10 @@ async def _answer(policy: Policy, answer_all: AnswerAll, asked: _Waiting) -> Non
             if not waiting.done():
                 waiting.set_exception(error)
         return
+    except asyncio.CancelledError:
+        for _, waiting in asked:
+            waiting.cancel()
+        raise
     for (_, waiting), answer in given:
         if not waiting.done():
             waiting.set_result(answer)
