@@ -109,7 +109,7 @@ class DecisionPoint(Struct, frozen=True, kw_only=True):
     async def _answer_together(self, policy: Policy, asked: Sequence[Ready]) -> Sequence[Answer]:
         """Steps 5 to 8 for questions of one turn: one evaluation, one commit. Nobody sees another's answer or error.
 
-        Those that have a budget to spend, or cannot be recorded as one, go on by themselves.
+        Those that have a budget to spend, or cannot be recorded as one, go on by themselves with their rulings.
         """
         rulings = await policy.evaluate_all([each.check for each in asked])
         alone = {n for n, ruling in enumerate(rulings) if ruling is SUPERSEDED or ruling.limits}
@@ -130,6 +130,8 @@ class DecisionPoint(Struct, frozen=True, kw_only=True):
             failure = await self._failure(events)
         except AuthzError:
             return rulings
+        if failure == OverloadedError.code and len(asked) > 1:
+            return rulings  # there may be room for some
         now = self.clock.elapsed()
         answers: list[Answer] = list(rulings)
         for n, decision in together.items():

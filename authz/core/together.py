@@ -30,7 +30,7 @@ AnswerAll = Callable[[Policy, Sequence[Ready]], Awaitable[Sequence[Answer]]]
 class Turns(Protocol):
     """Brings together what comes up in one turn of the event loop."""
 
-    def share(self, policy: Policy, ready: Ready, answer_all: AnswerAll) -> Awaitable[Answer]:
+    async def share(self, policy: Policy, ready: Ready, answer_all: AnswerAll) -> Answer:
         """The question's own answer, once `answer_all` was asked for it and others of this turn under this policy.
 
         Raises what `answer_all` raised.

@@ -1,6 +1,6 @@
 """What comes up in one turn of the event loop is answered as one: half the work of answering each by itself.
 
-Nobody waits for company: whoever is alone in a turn is answered alone, in the next one.
+Nobody waits for company: whoever asks while nobody else is being answered is answered at once.
 """
 
 import asyncio
@@ -20,9 +20,20 @@ class LoopTurns:
     def __init__(self) -> None:
         self._waiting: dict[tuple[Policy, AnswerAll], _Waiting] = {}
         self._working: set[asyncio.Task[None]] = set()
+        self._asking = 0
 
-    def share(self, policy: Policy, ready: Ready, answer_all: AnswerAll) -> "asyncio.Future[Answer]":
+    async def share(self, policy: Policy, ready: Ready, answer_all: AnswerAll) -> Answer:
         """See core.Turns."""
+        self._asking += 1
+        try:
+            if self._asking == 1:
+                (answer,) = await answer_all(policy, (ready,))
+                return answer
+            return await self._next_turn(policy, ready, answer_all)
+        finally:
+            self._asking -= 1
+
+    def _next_turn(self, policy: Policy, ready: Ready, answer_all: AnswerAll) -> "asyncio.Future[Answer]":
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Answer] = loop.create_future()
         if not self._waiting:
