@@ -13,8 +13,8 @@ from authz.engine import EmbeddedPolicy
 from authz.engine.ticks import PATIENCE_TICKS, due
 from tests.engine.conftest import Compile
 
-SPINNERS = 10
-DEADLINE_SECONDS = 0.2
+SPINNERS = 20
+DEADLINE_SECONDS = 0.5
 COMPUTING_SECONDS = 0.08
 SLOW = """package authz
 

@@ -354,7 +354,7 @@ async def test_reading_the_log_does_not_hold_up_anybody(served: Running, monkeyp
         inside[0] -= 1
         return b"x"
 
-    monkeypatch.setattr("authz.pdp.audit.served", slow)
+    monkeypatch.setattr("authz.audit.served", slow)
     asked = [asyncio.create_task(get(served, f"log/{STREAM}/checkpoint")) for _ in range(6)]
     async with asyncio.timeout(10):
         while inside[0] < 2:
