@@ -115,7 +115,7 @@ def tampering(scene: Scene) -> Iterator[None]:
 @contextlib.contextmanager
 def probing(scene: Scene) -> Iterator[None]:
     """Some subjects try one thing after the other that they may not do."""
-    for n in range(6):
+    for n in range(3):
         token = mint_token(scene.sidecar.state, f"curious-{n}", ["caregiver_basic"], ["memory:read"])
         for path in PATHS:
             method = "GET" if path.startswith(("/care", "/admin", "/photos")) and "share" not in path else "POST"
