@@ -115,7 +115,7 @@ def tampering(scene: Scene) -> Iterator[None]:
 @contextlib.contextmanager
 def probing(scene: Scene) -> Iterator[None]:
     """Some subjects try one thing after the other that they may not do."""
-    for n in range(3):
+    for n in range(6):
         token = mint_token(scene.sidecar.state, f"curious-{n}", ["caregiver_basic"], ["memory:read"])
         for path in PATHS:
             method = "GET" if path.startswith(("/care", "/admin", "/photos")) and "share" not in path else "POST"
@@ -181,7 +181,9 @@ def played(case: Case, place: Path) -> Seen:
         prometheus(place / "prometheus", running.admin, factor=FACTOR) as server,
         Traffic(running.decision, token, clients=case.clients, pause=case.pause),
     ):
-        wait_for("good traffic", lambda: server.query(f"sum(authz_requests_total) > {case.requests}"), 120)
+        # As the objectives count it: what came before a first scrape, which may be late, is not known to them.
+        good = f"sum(increase(authz_requests_total[10m])) > {case.requests}"
+        wait_for("good traffic", lambda: server.query(good), 120)
         wait_for("a burn rate", lambda: server.query("slo:current_burn_rate:ratio"), 120)
         # A busy machine may have answered a first scrape too late.
         with contextlib.suppress(AssertionError):
