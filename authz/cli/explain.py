@@ -28,7 +28,7 @@ from authz.policy import (
 
 
 @click.command()
-@click.argument("event_id", metavar="ID", required=False)
+@click.argument("event_id", metavar="[ID]", required=False)
 @click.option("--case", "case", metavar="FILE[:NAME]", help="Cases instead, or one of them by its name.")
 @click.option("--policy", "source", help="For --case: a bundle, a directory, git:REF; by default where its file lies.")
 @state_option
