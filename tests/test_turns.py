@@ -100,15 +100,26 @@ async def test_each_gets_its_own_answer_and_its_own_record(house: House, decisio
     )
 
 
-async def test_a_lone_question_waits_for_nobody(house: House) -> None:
-    """Where nobody else is being answered it is answered at once, and so is the one after it."""
+async def test_a_lone_question_waits_for_one_turn_and_no_more(house: House) -> None:
+    """Where nobody else asks in this turn of the event loop it is answered in the next, and so is the one after it."""
     decisions = msgspec.structs.replace(house.decisions, turns=LoopTurns())
     for name in ("read-1", "other-2"):
         answering = decisions.decide(asked(name))
+        assert answering.send(None) is None  # the one turn
         with pytest.raises(StopIteration) as answered:
             answering.send(None)
         assert answered.value.value.allow is name.startswith("read")
     assert house.ledger.groups == [1, 1]
+
+
+async def test_the_first_of_a_turn_is_answered_with_the_others(house: House) -> None:
+    """Nobody is being answered, then ten ask in one turn: the first of them pays for no commit of its own."""
+    decisions = msgspec.structs.replace(house.decisions, turns=LoopTurns())
+
+    answers = await ask(decisions, *(f"read-{n}" for n in range(10)))
+
+    assert told(answers) == [(True, "scope_granted")] * 10
+    assert house.ledger.groups == [10]
 
 
 async def test_what_may_be_done_only_so_often_is_spent_alone(house: House, decisions: DecisionPoint) -> None:

@@ -1,6 +1,6 @@
 """What comes up in one turn of the event loop is answered as one: half the work of answering each by itself.
 
-Nobody waits for company: whoever asks while nobody else is being answered is answered at once.
+Nobody waits longer than that turn: whoever has no company by its end is answered alone.
 """
 
 import asyncio
@@ -26,6 +26,8 @@ class LoopTurns:
         """See core.Turns."""
         self._asking += 1
         try:
+            if self._asking == 1:
+                await asyncio.sleep(0)  # those whose requests were read in the same turn ask now
             if self._asking == 1:
                 (answer,) = await answer_all(policy, (ready,))
                 return answer
