@@ -52,16 +52,16 @@ class EmbeddedPolicy:
     engine = "embedded"
 
     def __init__(self, module: Module, catalogue: Catalogue, searches: frozenset[str], revision: str) -> None:
+        self.revision = revision
+        self.catalogue = catalogue
+        self.routes = RouteTable(catalogue.route_table())
+        self.searches = searches
         self._module = module
-        self._catalogue = catalogue
-        self._revision = revision
-        self._routes = RouteTable(catalogue.route_table())
         self._declared_reasons = frozenset(catalogue.reasons)
         self._decision = module.entrypoints["authz/decision"]
         self._decisions = module.entrypoints.get("authz/decisions")
         self._explain = module.entrypoints.get("authz/explain")
         self._candidates = module.entrypoints.get(_CANDIDATES)
-        self._searches = searches
         self._company = Company()
 
     @classmethod
@@ -93,26 +93,6 @@ class EmbeddedPolicy:
         except (PolicyRefusedError, GuestError, ContractBreach) as error:
             module.close()
             raise PolicyRefusedError(f"revision {revision}: {error}") from error
-
-    @property
-    def revision(self) -> str:
-        """See core.Policy."""
-        return self._revision
-
-    @property
-    def catalogue(self) -> Catalogue:
-        """See core.Policy."""
-        return self._catalogue
-
-    @property
-    def routes(self) -> RouteTable:
-        """See core.Policy."""
-        return self._routes
-
-    @property
-    def searches(self) -> frozenset[str]:
-        """See core.Policy."""
-        return self._searches
 
     @property
     def prepared(self) -> bool:
@@ -154,7 +134,7 @@ class EmbeddedPolicy:
         try:
             inspected = {name: self._module.inspect(self._module.entrypoints[name]) for name in once}
         except GuestError as error:
-            raise PolicyRefusedError(f"revision {self._revision}: {error}") from error
+            raise PolicyRefusedError(f"revision {self.revision}: {error}") from error
         return written(Compiled(self._module.native(), inspected))
 
     def close(self) -> None:
