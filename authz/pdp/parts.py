@@ -1,6 +1,7 @@
 """What a decision point is made of, and how its parts are put together."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,28 +54,37 @@ class Parts(NamedTuple):
     reporter: Reporter
 
 
-async def assembled(settings: Settings, state: Path, engine: Engine, counts: Counts) -> Parts:
-    """Load the policy, open the ledger, start fetching keys. Raises an AuthzError that says what to do."""
+async def assembled(settings: Settings, state: Path, engine: Engine, counts: Counts, opened: AsyncExitStack) -> Parts:
+    """Load the policy, open the ledger, start fetching keys. Raises an AuthzError that says what to do.
+
+    `opened` is told how to close what was opened, for as long as nobody else does.
+    """
     clock = SystemClock()
     # 1. What decides.
     activation = Activation(settings, state, clock, engine)
     policies = await activation.prepare()
+    opened.push_async_callback(activation.close)
     # 2. What is counted, and under which names people are written down.
     meter = DecisionMeter(_ENDPOINTS)
     meter.bind(policies.active.catalogue, policies.active.revision)
     privacy = await asyncio.to_thread(Privacy, settings.audit, state)
+    opened.push_async_callback(privacy.close)
     # 3. Who asks, and how often.
     revocations = await identity.Revocations.open(state / "revocations", clock)
+    opened.push_async_callback(revocations.close)
     verifier = identity.Verifier(
         issuers_of(settings, state), privacy.pseudonyms, clock, state / "jwks", revocations=revocations
     )
     limiter = await asyncio.to_thread(limits.open_limiter, settings.limits, identity.load_key)
+    opened.push_async_callback(limiter.close)
     # 4. Where it is recorded.
     stream = await asyncio.to_thread(audit.newest_successor, state / "audit", _STREAM)
     writer = audit.LedgerWriter(state / "audit", stream, clock=clock, limits=_writer_limits(settings))
     damage = Damage(stream, settings.audit.on_damage)
     ledger = GuardedLedger(writer, meter, clock, Mode(clock, degraded=settings.audit.mode == "degraded"), damage)
     await ledger.open()
+    opened.push_async_callback(writer.close)
+    opened.push_async_callback(verifier.close)
     await verifier.start()
     disk = _disk(settings, state, writer, clock)
     await disk.look()

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -95,14 +96,15 @@ class Pdp:
         check_outward(settings.audit)
         state = await asyncio.to_thread(_state_directory, settings)
         counts = Counts()
-        engine = await start_engine(settings, state, counts)
-        try:
-            parts = await assembled(settings, state, engine, counts)
+        async with AsyncExitStack() as opened:
+            engine = await start_engine(settings, state, counts)
+            opened.push_async_callback(engine.close)
+            parts = await assembled(settings, state, engine, counts, opened)
             pdp = cls(settings, parts)
+            opened.pop_all()
+            opened.push_async_callback(pdp.close, "failed")
             await pdp._begin()
-        except BaseException:
-            await engine.close()
-            raise
+            opened.pop_all()
         return pdp
 
     async def _begin(self) -> None:
