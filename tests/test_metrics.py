@@ -617,7 +617,7 @@ def test_buckets_hold_the_objectives_thresholds() -> None:
         if family.type == "histogram" and name.endswith("_seconds")
     }
     expected = {*map(str, metrics.BUCKETS_SECONDS), "+Inf"}
-    assert (len(bounds), {"0.0005", "0.5", "2.0"} <= expected, len(expected) <= 16) == (6, True, True)
+    assert (len(bounds), {"0.0005", "0.5", "2.0"} <= expected, len(expected) <= 16) == (7, True, True)
     assert all(found == expected for found in bounds.values())
 
 

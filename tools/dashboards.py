@@ -176,6 +176,17 @@ def on_call() -> str:
                     ),
                 ],
             ),
+            (
+                "What the disk takes for a group of records (P99)",
+                "s",
+                [
+                    Query(
+                        "histogram_quantile(0.99, sum by (instance, le) "
+                        f"(rate(authz_audit_commit_duration_seconds_bucket{{{_HERE}}}{rate})))",
+                        "{{instance}}",
+                    )
+                ],
+            ),
             ("Room on the disk", "bytes", [Query(f"authz_audit_disk_free_bytes{{{_HERE}}}", "{{instance}}")]),
         ),
         "Auditor": (

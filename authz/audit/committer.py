@@ -69,10 +69,14 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """Report: the oldest `records` are on the device; they are `size_bytes` long, LFs not counted."""
+    """Report: the oldest `records` are on the device; they are `size_bytes` long, LFs not counted.
+
+    `seconds`: how long the device took for them.
+    """
 
     records: int
     size_bytes: int
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,11 +179,13 @@ class Committer:
                 break
             group += item
             size += sum(map(len, item))
+        started = self._clock.elapsed()
         segment.append(b"\n".join((*group, b"")))
+        seconds = self._clock.elapsed() - started
         self._last_line = group[-1]
         self._last_seq += len(group)
         self._mark_durable(segment)
-        self._report(Committed(len(group), size))
+        self._report(Committed(len(group), size, seconds))
 
     def _open(self, *, last: bool) -> None:
         """The first time what counts is read from disk; after a failure it is what was reported as committed."""
@@ -219,8 +225,9 @@ class Committer:
         self._tail = tail_after(finished.path.name, finished.length, self._last_line)
         self._segment = None
         finished.seal()
+        started = self._clock.elapsed()
         self._begin(command.name, command.first_line)
-        self._report(Committed(1, len(command.first_line)))
+        self._report(Committed(1, len(command.first_line), self._clock.elapsed() - started))
 
     def _begin(self, name: str, first_line: bytes) -> None:
         self._segment = Segment.create(self._directory / name, first_line, self._files)

@@ -56,8 +56,8 @@ class _Current:
     """In microseconds since the epoch."""
 
 
-def _nobody(_failure: str | None) -> None:
-    """The listener of those who ask `healthy` themselves."""
+def _nobody(_told: object) -> None:
+    """The listener of those who ask for themselves, or do not want to know."""
 
 
 class LedgerWriter:
@@ -71,7 +71,8 @@ class LedgerWriter:
     never less. After any error of the device nothing more is written to the segment, everything that waits fails, and
     a new segment is begun that says how much of the old one counts; until that works every call fails.
 
-    `on_health` is called on the loop with each failure, and with None when the writer is well again.
+    `on_health` is called on the loop with each failure, and with None when the writer is well again; `on_commit` with
+    the seconds that the device took for each group of records.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class LedgerWriter:
         files: Files | None = None,
         limits: WriterLimits | None = None,
         on_health: Callable[[str | None], None] = _nobody,
+        on_commit: Callable[[float], None] = _nobody,
     ) -> None:
         self.stream = stream
         self.recovery: Recovery | None = None
@@ -94,6 +96,7 @@ class LedgerWriter:
         self._limits = limits or WriterLimits()
         self._clock = clock
         self._on_health = on_health
+        self._on_commit = on_commit
         self._pending = Pending(self._limits.pending_records, self._limits.pending_bytes)
         self._queue: SimpleQueue[Item] = SimpleQueue()
         self._gathered: list[bytes] = []
@@ -333,6 +336,7 @@ class LedgerWriter:
                 self._retry_after_seconds = 0.0
                 self.written_bytes += report.size_bytes + report.records
                 self._pending.resolve(report.records, report.size_bytes)
+                self._on_commit(report.seconds)
             case Opened():
                 self._begin(report)
             case Failed():

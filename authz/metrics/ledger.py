@@ -1,8 +1,8 @@
 """What is measured of the ledger, of the auditor beside it and of those who keep its checkpoints."""
 
 from authz.core import EVENT_TYPES
-from authz.exposition import OTHER, Counter, Gauge
-from authz.metrics.registry import METRIC_LABEL_OVERFLOW_TOTAL, NONE, OUTCOMES, REGISTRY, at_zero
+from authz.exposition import OTHER, Counter, Gauge, Histogram
+from authz.metrics.registry import BUCKETS_SECONDS, METRIC_LABEL_OVERFLOW_TOTAL, NONE, OUTCOMES, REGISTRY, at_zero
 
 AUDIT_EVENTS_TOTAL = Counter(
     "authz_audit_events_total", "Events that are durable in the ledger, by type.", ("type",), registry=REGISTRY
@@ -26,6 +26,13 @@ AUDIT_FAILURES_TOTAL = Counter(
     "authz_audit_failures_total", "Events that the ledger could not make durable.", registry=REGISTRY
 )
 AUDIT_PENDING = Gauge("authz_audit_pending", "Events on their way to the disk.", registry=REGISTRY)
+AUDIT_COMMIT_DURATION_SECONDS = Histogram(
+    "authz_audit_commit_duration_seconds",
+    "Time that the disk took for one group of records: one write and one fdatasync, which decisions wait for.",
+    unit="seconds",
+    buckets=BUCKETS_SECONDS,
+    registry=REGISTRY,
+)
 AUDIT_UNRECORDED_TOTAL = Counter(
     "authz_audit_unrecorded_total",
     "Events that went out without a durable record, in degraded mode; `none` is what is no decision.",

@@ -13,7 +13,7 @@ from authz.core import AUTHZEN_PATHS, METADATA, SEARCH_PATHS, DecisionPoint
 from authz.engine import Counts, Engine
 from authz.gateways import OPA_DATA, PLUGINS
 from authz.ids import IdSource
-from authz.metrics import DecisionMeter
+from authz.metrics import AUDIT_COMMIT_DURATION_SECONDS, DecisionMeter
 from authz.pdp.turns import LoopTurns
 from authz.privacy import Privacy
 from authz.recording import AuditorChild, AuditorWatch, Damage, DiskWatch, GuardedLedger, Mode
@@ -79,7 +79,13 @@ async def assembled(settings: Settings, state: Path, engine: Engine, counts: Cou
     opened.push_async_callback(limiter.close)
     # 4. Where it is recorded.
     stream = await asyncio.to_thread(audit.newest_successor, state / "audit", _STREAM)
-    writer = audit.LedgerWriter(state / "audit", stream, clock=clock, limits=_writer_limits(settings))
+    writer = audit.LedgerWriter(
+        state / "audit",
+        stream,
+        clock=clock,
+        limits=_writer_limits(settings),
+        on_commit=AUDIT_COMMIT_DURATION_SECONDS.observe,
+    )
     damage = Damage(stream, settings.audit.on_damage)
     ledger = GuardedLedger(writer, meter, clock, Mode(clock, degraded=settings.audit.mode == "degraded"), damage)
     await ledger.open()

@@ -145,6 +145,21 @@ async def test_the_event_loop_never_waits_for_the_device(tmp_path: Path) -> None
     await ledger.close()
 
 
+async def test_how_long_the_device_took_is_told_of_each_group(tmp_path: Path) -> None:
+    """A device that takes 30 ms is told of with no less, once for each group and not for each record."""
+    files, told = FaultyFiles(), list[float]()
+    files.sync_seconds = 0.03
+    ledger = LedgerWriter(tmp_path, STREAM, clock=SystemClock(), files=files, on_commit=told.append)
+    await ledger.open()
+    begun = files.log.count("fdatasync")
+
+    await asyncio.gather(*(ledger.record(event(f"e{number}")) for number in range(50)))
+
+    assert len(told) == files.log.count("fdatasync") - begun < 50
+    assert all(0.03 <= seconds < 5 for seconds in told)
+    await ledger.close()
+
+
 async def test_a_batch_stands_in_order_with_nothing_between(tmp_path: Path) -> None:
     """record_all keeps its events together while others write."""
     ledger = writer(tmp_path)

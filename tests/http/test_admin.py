@@ -118,6 +118,21 @@ async def test_metrics_are_open_on_loopback_and_scrapes_leave_no_record(running:
     assert len(await running.events()) == before
 
 
+async def test_what_the_disk_took_is_measured(running: Running) -> None:
+    """Every decision waits for the disk, so how long that takes is there to be seen: a commit more, a count more."""
+
+    async def commits() -> float:
+        lines = (await running.send("GET", f"{running.admin}/metrics")).body.decode().splitlines()
+        return next(
+            float(line.split()[1]) for line in lines if line.startswith("authz_audit_commit_duration_seconds_count")
+        )
+
+    before = await commits()
+    await running.check("GET", "/memory", token=running.token("alice", "user_basic"))
+
+    assert await commits() == before + 1
+
+
 async def test_unknown_paths_and_methods(running: Running) -> None:
     """What is not there is 404, what only reads cannot be written."""
     answers = [
