@@ -30,6 +30,8 @@ from .indexing import ask, doctor, index, numbers, record
 from .ledger import STREAM, StoppedClock, lines
 from .published import publish
 
+KILLS = int(os.environ.get("AUTHZ_TEST_KILLS", "3"))
+
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -347,9 +349,9 @@ Trail(state / "audit", [IndexWriter(state)], SystemClock()).catch_up()
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(120 + 3 * KILLS)
 def test_killed_at_any_moment_it_catches_up(original: Path, tmp_path: Path) -> None:
     """kill -9 in the middle of its work, again and again: the next life goes on, and nothing is missing or twice."""
-    kills = int(os.environ.get("AUTHZ_TEST_KILLS", "3"))
     tool = shutil.which("strace")
     if tool is None:
         from tests.conftest import missing
@@ -359,7 +361,7 @@ def test_killed_at_any_moment_it_catches_up(original: Path, tmp_path: Path) -> N
     expected = ask(original).events
     shutil.rmtree(state / "index")
     killed = 0
-    for number in range(kills):
+    for number in range(KILLS):
         inject = f"inject=pwrite64:signal=KILL:when={5 + 7 * number}"
         command = [tool or "", "-f", "-qq", "-o", os.devnull, "-e", "trace=pwrite64", "-e", inject]
         done = subprocess.run([*command, sys.executable, "-c", _LIFE, str(state)], timeout=60, check=False)
