@@ -11,9 +11,10 @@ import pytest
 from authz import audit
 from authz.activation import Activation
 from authz.config import Settings, load
-from authz.core import AuthzError, ConfigurationError
+from authz.core import AuditUnavailableError, AuthzError, ConfigurationError
 from authz.pdp import Pdp, parts
 from authz.recording import AuditorChild
+from authz.reporting import Reporter
 
 
 class BrokenError(Exception):
@@ -64,6 +65,32 @@ async def test_the_last_part_that_fails(tmp_path: Path, monkeypatch: pytest.Monk
         assert await left_by(lambda: Pdp.start(settings), BrokenError) == set()
 
     await (await Pdp.start(settings)).close("test")
+
+
+async def test_a_ledger_that_cannot_be_ended_hides_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error that is told is the first one, not that of clearing up; the rest is cleared up all the same."""
+    closing = audit.LedgerWriter.close
+
+    async def unrecorded(writer: audit.LedgerWriter, reason: str = "shutdown") -> None:
+        await closing(writer, reason)
+        raise AuditUnavailableError("no space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(audit.LedgerWriter, "close", unrecorded)
+        patched.setattr(parts, "open_reporter", broken)
+        assert await left_by(lambda: Pdp.start(settings_in(tmp_path)), BrokenError) == set()
+
+
+async def test_reports_of_before_are_not_read_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What reads in the background what was reported before ends with the start that began it."""
+
+    async def endless(_: Reporter) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Reporter, "_remember", endless)
+    wrong = settings_in(tmp_path, **{"metrics.token_file": str(tmp_path / "missing")})
+
+    assert await left_by(lambda: Pdp.start(wrong), ConfigurationError) == set()
 
 
 async def test_a_beginning_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
 """What a decision point is made of, and how its parts are put together."""
 
 import asyncio
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ from authz import audit, identity, limits
 from authz.activation import Activation, Following
 from authz.clock import SystemClock
 from authz.config import Settings
-from authz.core import AUTHZEN_PATHS, METADATA, SEARCH_PATHS, DecisionPoint
+from authz.core import AUTHZEN_PATHS, METADATA, SEARCH_PATHS, AuditUnavailableError, DecisionPoint
 from authz.engine import Counts, Engine
 from authz.gateways import OPA_DATA, PLUGINS
 from authz.ids import IdSource
@@ -78,18 +78,11 @@ async def assembled(settings: Settings, state: Path, engine: Engine, counts: Cou
     limiter = await asyncio.to_thread(limits.open_limiter, settings.limits, identity.load_key)
     opened.push_async_callback(limiter.close)
     # 4. Where it is recorded.
-    stream = await asyncio.to_thread(audit.newest_successor, state / "audit", _STREAM)
-    writer = audit.LedgerWriter(
-        state / "audit",
-        stream,
-        clock=clock,
-        limits=_writer_limits(settings),
-        on_commit=AUDIT_COMMIT_DURATION_SECONDS.observe,
-    )
-    damage = Damage(stream, settings.audit.on_damage)
+    writer = await _writer(settings, state, clock)
+    damage = Damage(writer.stream, settings.audit.on_damage)
     ledger = GuardedLedger(writer, meter, clock, Mode(clock, degraded=settings.audit.mode == "degraded"), damage)
     await ledger.open()
-    opened.push_async_callback(writer.close)
+    opened.push_async_callback(_given_free, writer)
     opened.push_async_callback(verifier.close)
     await verifier.start()
     disk = _disk(settings, state, writer, clock)
@@ -110,6 +103,7 @@ async def assembled(settings: Settings, state: Path, engine: Engine, counts: Cou
         turns=LoopTurns() if settings.engine == "embedded" else None,
     )
     reporter = await open_reporter(settings.reporting, state, clock, ledger=ledger, decisions=decisions, meter=meter)
+    opened.callback(reporter.close)
     return Parts(
         decisions=decisions,
         activation=activation,
@@ -137,13 +131,23 @@ def issuers_of(settings: Settings, state: Path) -> tuple[identity.IssuerSettings
     return (*settings.issuers, *((identity.dev_issuer(state),) if settings.dev else ()))
 
 
-def _writer_limits(settings: Settings) -> audit.WriterLimits:
-    return audit.WriterLimits(
+async def _writer(settings: Settings, state: Path, clock: SystemClock) -> audit.LedgerWriter:
+    stream = await asyncio.to_thread(audit.newest_successor, state / "audit", _STREAM)
+    bounds = audit.WriterLimits(
         segment_bytes=settings.audit.segment_bytes,
         segment_seconds=settings.audit.segment_seconds,
         pending_records=settings.audit.queue_records,
         ballast_bytes=audit.BALLAST_BYTES,
     )
+    return audit.LedgerWriter(
+        state / "audit", stream, clock=clock, limits=bounds, on_commit=AUDIT_COMMIT_DURATION_SECONDS.observe
+    )
+
+
+async def _given_free(writer: audit.LedgerWriter) -> None:
+    """End the stream of a start that failed. That this fails too must not hide why."""
+    with suppress(AuditUnavailableError):
+        await writer.close("failed")
 
 
 def _disk(settings: Settings, state: Path, writer: audit.LedgerWriter, clock: SystemClock) -> DiskWatch:
