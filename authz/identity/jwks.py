@@ -117,7 +117,6 @@ class KeyCache:
         if self._refreshing is None:
             self._started = self._clock.elapsed()
             self._refreshing = asyncio.create_task(self._refresh(), name="jwks-refresh")
-            self._refreshing.add_done_callback(self._finished)
         return self._refreshing
 
     def _current(self) -> KeySet | None:
@@ -188,16 +187,16 @@ class KeyCache:
         try:
             loaded = await self._source.load()
             keys = await asyncio.to_thread(read_key_set, loaded.document, self._settings.algorithms)
-        except KeysUnavailableError as error:
-            self._failed(str(error))
-        else:
             self._accept(keys, loaded.lifetime_seconds)
             await self._keep(loaded.document)
-
-    def _finished(self, task: asyncio.Task[None]) -> None:
-        self._refreshing = None
-        if not task.cancelled() and (error := task.exception()) is not None:
+        except KeysUnavailableError as error:
+            self._failed(str(error))
+        except Exception as error:  # noqa: BLE001 - whatever it was, the next try comes in its time
             self._failed(f"unforeseen: {type(error).__name__}")
+        finally:
+            # Here and not in a callback of the task: that runs a turn later, and until then a refresh that has
+            # ended would be joined, by which nothing is asked.
+            self._refreshing = None
 
     def _accept(self, keys: KeySet, lifetime_seconds: float) -> None:
         self._fetched = self._clock.elapsed()

@@ -298,6 +298,17 @@ async def test_an_endpoint_that_refuses_connections_is_an_error(
     assert cache.status().error == "the endpoint cannot be read: ClientConnectorError"
 
 
+async def test_nobody_joins_a_refresh_that_has_ended(provider: IdentityProvider, make: Make, forge: Forge) -> None:
+    """In the very turn of the event loop in which a refresh ends, the next one asks the issuer anew."""
+    provider.publish(jwk(forge.rsa, kid="rsa"))
+    cache = make()
+    ended = cache.refresh()
+    while not ended.done():
+        await asyncio.sleep(0)
+    await cache.refresh()
+    assert (cache.status(), provider.fetches) == (KeyStatus(ISSUER, 1, 0.0, None), 2)
+
+
 async def test_an_unforeseen_error_does_not_end_refreshing(
     provider: IdentityProvider, make: Make, forge: Forge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
