@@ -1,3 +1,3 @@
 """The digest of the shipped bundle. Written by `python tools/build_bundle.py`, not by hand."""
 
-SHA256 = "5203e2767cd5e2fb7ceab23862ef20743e1d5aa82a42661b911d305ea10390e0"
+SHA256 = "1f0b7a710c8f03edc6975ce7e0050a82edb026d8a83001adca4e20cca0ef3801"

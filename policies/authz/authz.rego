@@ -18,7 +18,7 @@ default decision := {"allow": false, "reason": "unknown_resource_type", "scopes"
 
 decision := _public if requirement.active.public
 
-else := _allowed(subject.granting) if subject.granting
+else := _allowed(grants) if grants := subject.granting
 
 else := _denied(subject.nearest) if requirement.active
 

@@ -11,9 +11,12 @@ import data.authz.index
 #   `public`, or `ways`: the first that opens decides. A way needs its scopes (`match` says all or any) and that the
 #   parameters in its `own` are the subject's own ID. Undefined when the request asks for nothing this policy knows.
 # scope: document
-active := _route if input.resource.type == "route"
+active := _at_host(hosts) if {
+	input.resource.type == "route"
+	hosts := index.active.routes[input.resource.route][input.action.name]
+}
 
-active := _scope if input.resource.type == "scope"
+else := _scope if input.resource.type == "scope"
 
 # METADATA
 # title: Why there is no requirement
@@ -31,11 +34,9 @@ limits(scopes) := array.concat(active.limits, [limit |
 	some limit in index.active.scopes[scope].limits
 ])
 
-_route := by_host if by_host := _by_host[input.resource.host]
+_at_host(hosts) := requirement if requirement := hosts[input.resource.host]
 
-else := _by_host[""]
-
-_by_host := index.active.routes[input.resource.route][input.action.name]
+else := hosts[""]
 
 _scope := {
 	"public": false,

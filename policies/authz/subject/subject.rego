@@ -141,13 +141,17 @@ _known if {
 
 default _roles := []
 
-_roles := input.subject.roles if {
+_roles := roles if {
 	_known
-	is_array(input.subject.roles)
+	roles := input.subject.roles
+	is_array(roles)
 }
 
 # Without a clock every role that has an end has ended.
-_now := input.context.now if is_number(input.context.now)
+_now := now if {
+	now := input.context.now
+	is_number(now)
+}
 
 else := index.forever
 
@@ -155,12 +159,9 @@ default _mode := "restrict"
 
 _mode := input.subject.properties.scope_mode
 
-_permitted(_) if not _restricted
+_permitted(scope) if not _restricted
 
-_permitted(scope) if {
-	_restricted
-	_token_reaches(scope)
-}
+else if _token_reaches(scope)
 
 _restricted if {
 	type_name(input.subject.scopes) != ""
