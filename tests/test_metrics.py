@@ -366,6 +366,7 @@ def test_everything_is_there_at_zero_first(meter: DecisionMeter) -> None:
     assert before == {name: set(rows) for name, rows in series().items()}
 
 
+@pytest.mark.slow
 def test_a_hostile_client_adds_no_series(meter: DecisionMeter) -> None:
     """100,000 distinct methods, routes, scopes and reasons leave the series, and the meter's memory, as they were."""
     before = {name: set(rows) for name, rows in series().items()}
@@ -423,6 +424,7 @@ def test_a_new_catalogue_drops_what_is_gone_and_keeps_the_rest(meter: DecisionMe
     }
 
 
+@pytest.mark.slow
 def test_too_large_a_catalogue_is_cut_at_the_cap(meter: DecisionMeter) -> None:
     """Past the cap, in catalogue order, decisions count under route `other` and in the overflow counter."""
     many = Catalogue(

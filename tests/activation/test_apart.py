@@ -13,6 +13,7 @@ from tests.activation.policies import members_of, signed
 from tests.bundle.signers import make_signer
 
 
+@pytest.mark.slow
 async def test_what_an_examination_worked_out_is_handed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It finds what an examination here finds, and nothing has to be compiled here."""
     release = make_signer(tmp_path, "release")

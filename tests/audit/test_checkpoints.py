@@ -349,6 +349,7 @@ def test_any_changed_byte_under_a_checkpoint_is_found(small: Path, tmp_path: Pat
     assert missed == []
 
 
+@pytest.mark.slow
 @many
 @given(place=st.floats(0, 1, exclude_max=True), value=st.integers(0, 255))
 def test_whatever_a_byte_under_a_checkpoint_becomes_it_is_found(

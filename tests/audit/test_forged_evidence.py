@@ -172,6 +172,7 @@ def test_the_manifest_s_word_changes_nothing_that_is_proven(original: Path, sign
         assert said[0] != before[0]
 
 
+@pytest.mark.slow
 @many
 @given(data=st.data())
 def test_a_spoilt_zip_is_judged_and_never_breaks_the_judge(original: Path, data: st.DataObject) -> None:

@@ -81,6 +81,7 @@ _VALUES: dict[str, st.SearchStrategy[str]] = {
 }
 
 
+@pytest.mark.slow
 @many
 @given(st.fixed_dictionaries({}, optional=_VALUES), st.integers(1, 20), st.sampled_from([1, 3, 4096]))
 def test_whatever_is_asked_index_and_segments_agree(

@@ -110,6 +110,7 @@ def test_where_there_is_no_ledger_there_is_no_answer(tmp_path: Path) -> None:
         verify_audit_integrity(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parse", [True, False], ids=["full", "chain only"])
 def test_any_changed_byte_of_a_record_with_a_successor_is_found(small: Path, tmp_path: Path, parse: bool) -> None:
     """Every byte of the ledger, LFs too, but for the very last record."""

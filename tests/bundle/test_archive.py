@@ -96,6 +96,7 @@ def test_limits() -> None:
     assert refusal(archive, Limits(members=1)) == "the bundle has more than 1 members"
 
 
+@pytest.mark.slow
 def test_a_decompression_bomb_is_refused_before_it_is_unpacked() -> None:
     """A gigabyte of zeros in a megabyte of gzip stops at the limit."""
     bomb = gzip.compress(bytes(1 << 30), 1)

@@ -129,7 +129,8 @@ async def test_a_loop_ends_at_the_deadline(load: Load) -> None:
     assert await policy.evaluate(question(answer=ALLOW)) == ALLOWED
     started = time.thread_time()
     assert await policy.evaluate(question(loop=True)) == ERROR
-    assert time.thread_time() - started < 0.2  # of computing: 55-65 ms when nobody else wants the processor
+    # 55-65 ms of computing, when nobody else wants the processors: the thread that counts ticks wants one too.
+    assert time.thread_time() - started < 1.0
     assert await policy.evaluate(question(answer=ALLOW)) == ALLOWED
     assert policy.counts.traps == 1
     assert policy.counts.deadlines == (1 if policy.prepared else 0)

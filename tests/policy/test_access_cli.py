@@ -71,6 +71,7 @@ def test_a_merge_fails_on_gains_nobody_approved(edited: Path, tmp_path: Path) ->
     assert authz("diff", *both, "--fail-on", "gain", "--approved", str(approved)).returncode == 1
 
 
+@pytest.mark.slow
 def test_the_matrix_can_be_narrowed() -> None:
     """`--role` and `--route` show a part of it, as JSON with every condition in words."""
     done = authz("matrix", SHIPPED, "--role", "user_basic", "--route", "/users/{id}/profile", "--json")

@@ -325,6 +325,7 @@ def test_a_batch_answers_like_single_questions(
         assert module.evaluate(batch, "authz/decisions") == answers[start : start + 256]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["the sources", "the bundle"])
 def test_the_opa_binary_answers_like_the_module(
     opa_binary: Path, questions: list[Input], answers: list[Any], where: str

@@ -92,6 +92,7 @@ def test_the_policy_that_a_case_lies_in(tmp_path: Path) -> None:
     assert policy_beside(str(tmp_path / "cases" / "b.yaml")) is None
 
 
+@pytest.mark.slow
 def test_the_command(one_case: Path) -> None:
     """Text and JSON; exit 1 without such a case, 2 for wrong usage."""
 

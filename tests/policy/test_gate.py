@@ -505,6 +505,7 @@ def test_it_watches(library: Path, opa_binary: Path) -> None:
     assert (library.parent / "junit.xml").read_text().startswith("<?xml")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [

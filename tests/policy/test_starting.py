@@ -118,6 +118,7 @@ def test_a_policy_begins_from_a_document(document: Path, tmp_path: Path, opa_bin
     assert authz("build", mine, "-o", tmp_path / "mine.tar.gz", "--opa", opa_binary).returncode == 0
 
 
+@pytest.mark.slow
 def test_nothing_is_written_over(tmp_path: Path) -> None:
     """init takes an empty directory only, and new no name that is there."""
     init(tmp_path / "mine")
@@ -125,6 +126,7 @@ def test_nothing_is_written_over(tmp_path: Path) -> None:
     assert authz("new", "scope", "admin:read", "--into", tmp_path / "mine").returncode == 2
 
 
+@pytest.mark.slow
 def test_new_adds_what_it_is_asked_for_with_its_case(tmp_path: Path) -> None:
     """A scope, a role and a route each stand in their file, comments kept, and in a case file."""
     mine = tmp_path / "mine"

@@ -50,6 +50,7 @@ def test_the_roots_of_larger_trees(size: int, root: str) -> None:
     assert compact(hashes(70_000)[:size]).root().hex().startswith(root)
 
 
+@pytest.mark.slow
 @many
 @given(CUTS)
 def test_a_tree_does_not_depend_on_how_it_grew(cuts: list[int]) -> None:

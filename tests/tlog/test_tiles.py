@@ -164,6 +164,7 @@ def test_the_tiles_of_70_000_leaves() -> None:
         assert consistency_proof(index, 70_000, reader) == consistency_proof(index, 70_000, memory)
 
 
+@pytest.mark.slow
 @many
 @given(st.lists(st.integers(0, 1500), min_size=1, max_size=6))
 def test_tiles_do_not_depend_on_how_the_tree_grew(parts: list[int]) -> None:

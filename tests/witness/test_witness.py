@@ -204,6 +204,7 @@ def test_evidence_is_kept_and_ignorance_is_not(witness: Witness, store: Store) -
     ]
 
 
+@pytest.mark.slow
 def test_noise_does_not_crowd_out_evidence(store: Store) -> None:
     """So many of each reason are kept, and the first ones; a fork has room however much of the others there is."""
     for size in range(MAX_REFUSALS + 5):

@@ -66,6 +66,7 @@ async def test_a_poisoned_check_harms_nobody_else(ask: Ask, name: str) -> None:
     assert await asked.policy.evaluate(poison) == fault
 
 
+@pytest.mark.slow
 async def test_a_check_that_never_ends_harms_nobody_else(ask: Ask) -> None:
     """A loop costs nobody else their answer: it alone is `policy_error`, and the server is not given up."""
     asked = await ask(deadline_seconds=2.0)
