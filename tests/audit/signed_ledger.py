@@ -48,16 +48,21 @@ def accessed(number: int, subject: str = "h1:k:s", **fields: object) -> Event:
 
 def roll_up(state: Path, streams: list[str], own: str = NODE_STREAM) -> None:
     """State in the node's own log how far these streams are signed, sign that too, and have the witness see it."""
-    stated = []
-    for stream in streams:
-        head = read_checkpoint(split_note((state / "audit" / "tiles" / stream / "checkpoint").read_bytes())[0])
-        root = write_base64(head.root)
-        stated.append({"stream": stream, "origin": head.origin, "size": head.size, "root": root})
-    append(state / "audit", own, [Event("r1", "audit.rollup", {"streams": stated})])
+    invent_roll_up(state, streams, own)
     publish(state, own)
     path = state / "audit" / "tiles" / own / "checkpoint"
     seen = read_checkpoint(split_note(path.read_bytes())[0])
     path.write_bytes(add_signatures(path.read_bytes(), [WITNESS.cosign(seen, WITNESSED_AT)]))
+
+
+def invent_roll_up(state: Path, streams: list[str], own: str = NODE_STREAM, **changed: object) -> None:
+    """A roll-up that nobody signs, of what the checkpoints of these streams say, unless it is `changed`."""
+    stated = []
+    for stream in streams:
+        head = read_checkpoint(split_note((state / "audit" / "tiles" / stream / "checkpoint").read_bytes())[0])
+        said = {"stream": stream, "origin": head.origin, "size": head.size, "root": write_base64(head.root)}
+        stated.append({**said, **changed})
+    append(state / "audit", own, [Event("r1", "audit.rollup", {"streams": stated})])
 
 
 def make_ledger(state: Path, events: int = 40, **fields: object) -> Path:

@@ -10,13 +10,15 @@ import pytest
 from authz.audit.compress import compress_sealed
 from authz.audit.hold import add_hold
 from authz.audit.prune import PruneRequest, prune
+from authz.tlog import CompactRange, leaf_hashes, write_base64
 from tests.conftest import missing
 
 from . import attacks
 from .attacks import Scene
 from .days import live, midnight, sign
 from .packages import audit, run_verifier
-from .signed_ledger import accessed, append, make_ledger
+from .published import publish
+from .signed_ledger import accessed, append, invent_roll_up, make_ledger, roll_up
 from .test_attacks import CASES, Case
 
 
@@ -163,6 +165,43 @@ def test_a_stream_that_vanished_is_damage(state: Path) -> None:
     shutil.rmtree(state / "audit" / "tiles" / "auditor")
     assert _agreed(state) == 0
     assert _agreed(state, "--public-key", state / "keys" / "audit.pub") == 1
+
+
+@pytest.mark.parametrize("own", ["auditor", "auditor.1"])
+@pytest.mark.parametrize("left", [["main", "other"], ["main"]], ids=["all", "without-one"])
+def test_a_roll_up_that_somebody_added_takes_nothing_back(
+    state: Path, tmp_path: Path, own: str, left: list[str]
+) -> None:
+    """A stream put back to an older state under its older checkpoint, or one that is gone, is found all the same."""
+    shutil.copytree(state / "audit", tmp_path / "older")
+    append(state / "audit", "main", [accessed(99)])
+    publish(state, "main")
+    roll_up(state, ["main", "other"])
+    for name in ("main", "tiles/main", "tiles/other", "other"):
+        shutil.rmtree(state / "audit" / name)
+        if name.rpartition("/")[2] in left:
+            shutil.copytree(tmp_path / "older" / name, state / "audit" / name)
+    invent_roll_up(state, left, own)
+    assert _agreed(state) == 1
+    assert _agreed(state, "--public-key", state / "keys" / "audit.pub") == 1
+
+
+@pytest.mark.parametrize("own", ["auditor", "auditor.1"])
+def test_a_roll_up_of_another_tree_of_the_same_size_is_damage(state: Path, tmp_path: Path, own: str) -> None:
+    """The last record was changed, the newest checkpoint put back, and a roll-up added that fits."""
+    shutil.copytree(state / "audit" / "tiles" / "main", tmp_path / "older")
+    append(state / "audit", "main", [accessed(99)])
+    publish(state, "main")
+    roll_up(state, ["main", "other"])
+    last = _segments(state)[-1]
+    last.chmod(0o600)
+    last.write_bytes(last.read_bytes().replace(b'"shutdown"', b'"shutdowm"'))
+    shutil.rmtree(state / "audit" / "tiles" / "main")
+    shutil.copytree(tmp_path / "older", state / "audit" / "tiles" / "main")
+    tree = CompactRange()
+    tree.extend(leaf_hashes([line for path in _segments(state) for line in path.read_bytes().splitlines()]))
+    invent_roll_up(state, ["main"], own, size=tree.size, root=write_base64(tree.root()))
+    assert _agreed(state) == 1
 
 
 def test_a_checkpoint_that_vanished_is_damage(state: Path) -> None:

@@ -926,7 +926,10 @@ def in_turn(names: Iterable[str], form: re.Pattern[str]) -> list[str]:
 
 
 class Statements:
-    """What the ledger says of itself: the newest roll-up, and what was pruned. As records they are checked later."""
+    """What the ledger says of itself: how far it was signed, and what was pruned. As records they are checked later.
+
+    Of each stream the largest roll-up counts: the newest may be one that somebody added after the checkpoint.
+    """
 
     def __init__(self) -> None:
         self.rolled_up: dict[str, tuple[int, bytes]] = {}
@@ -951,14 +954,23 @@ class Statements:
                     wrong(f"{shown(stream.name)}: a prune record that does not say what it has to")
 
     def _read_node(self, stream: Stream) -> None:
-        newest = b""
+        stated: dict[str, tuple[int, bytes]] = {}
         for line in stream.records():
-            newest = line if b'"type":"audit.rollup"' in line[:512] else newest
+            if b'"type":"audit.rollup"' in line[:512]:
+                record = read_record(line)
+                for origin, head in read_rollup(record).items():
+                    self._hear(origin.rpartition("/")[2], head, stated, record.seq)
             if b'"type":"audit.key_rotated"' in line[:512]:
                 self.rotations.append(read_rotation(line))
-        if newest:
-            found = read_rollup(read_record(newest))
-            self.rolled_up = {origin.rpartition("/")[2]: stated for origin, stated in found.items()}
+
+    def _hear(self, name: str, head: tuple[int, bytes], stated: dict[str, tuple[int, bytes]], seq: int) -> None:
+        """`stated`: what this stream of the node said of each before."""
+        before, largest = stated.get(name, head), self.rolled_up.get(name, head)
+        if head[0] < before[0] or any(head[0] == each[0] and head[1] != each[1] for each in (before, largest)):
+            wrong(f"the roll-up in record {seq} states another tree of {shown(name)} than one before it")
+        stated[name] = head
+        if head[0] >= largest[0]:
+            self.rolled_up[name] = head
 
 
 class Ledger:
