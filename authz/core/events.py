@@ -120,6 +120,11 @@ class Event(Struct, frozen=True):
     type: str
     body: Struct | dict[str, Any]
 
+    @property
+    def stated(self) -> Struct | dict[str, Any]:
+        """The body before it was encoded; where it is `Encoded`, one of its kind."""
+        return self.body.of if isinstance(self.body, Encoded) else self.body
+
 
 class ShownClaims(Struct, frozen=True, omit_defaults=True):
     """Of the verified claims that an issuer's settings let through, those about how somebody logged in, as they are.

@@ -151,8 +151,9 @@ class DecisionMeter:
 
     def recorded(self, event: Event) -> None:
         """Count one event that is durable in the ledger."""
-        if isinstance(event.body, DecisionBody):
-            self._recorded[event.body.decision] += 1
+        body = event.stated
+        if isinstance(body, DecisionBody):
+            self._recorded[body.decision] += 1
         self.audited(event.type)
 
     def audited(self, event_type: str) -> None:
@@ -237,4 +238,5 @@ class DecisionMeter:
 
 def _answers(event: Event) -> bool:
     """Whether this is the record of an allow or a denial."""
-    return isinstance(event.body, DecisionBody) and event.body.decision != "error"
+    body = event.stated
+    return isinstance(body, DecisionBody) and body.decision != "error"

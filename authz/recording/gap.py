@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from authz.core import Encoded, Event
+from authz.core import Event
 
 
 @dataclass(slots=True)
@@ -66,7 +66,7 @@ class Gap:
 
 def decision_of(event: Event) -> str:
     """What the event decides; `none` for what is no decision."""
-    body = event.body.of if isinstance(event.body, Encoded) else event.body
+    body = event.stated
     found = body.get("decision") if isinstance(body, dict) else getattr(body, "decision", None)
     return found if found in ("allow", "deny", "error") else "none"
 

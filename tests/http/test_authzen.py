@@ -1,6 +1,7 @@
 """AuthZEN beside the published vectors: errors, limits, pages, metadata, request ids."""
 
 import asyncio
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,23 @@ async def test_a_batch_is_bare_and_recorded_item_by_item(running: Running) -> No
     assert answer.body == {"evaluations": [{"decision": True}, {"decision": False}]}
     batch = answer.headers["x-decision-id"]
     assert [(each["id"], each["batch"]) for each in events] == [(f"{batch}.1", batch), (f"{batch}.0", batch)]
+
+
+async def test_the_records_of_a_batch_and_of_a_search_are_counted_as_decisions(running: Running) -> None:
+    """As many allows and denials are counted as durable as were answered: nothing is taken for missing."""
+
+    def counts() -> list[float]:
+        made = [running.counted("authz_audit_decisions_total", decision=each) for each in ("allow", "deny", "error")]
+        return [*made, running.pdp.meter.most_missing]
+
+    before = counts()
+    await evaluations(running, {"subject": SUBJECT, "evaluations": [MEMORY, ADMIN, ADMIN]})
+    await search(running, "action", subject=SUBJECT, resource=MEMORY["resource"])
+    events = [each for each in await running.events(limit=200) if "batch" in each]
+
+    decided = Counter(each["decision"] for each in events)
+    assert decided["allow"] > 1
+    assert [now - then for now, then in zip(counts(), before, strict=True)] == [decided["allow"], decided["deny"], 0, 0]
 
 
 async def test_an_explanation_is_asked_for(running: Running) -> None:
