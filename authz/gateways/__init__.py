@@ -16,7 +16,17 @@ from authz.gateways import (
 from authz.gateways.opa_data import OPA_DATA
 from authz.gateways.plugins import Plugin
 from authz.gateways.replies import printable, problem, refusal, write, write_observed
-from authz.gateways.wire import Dialect, Headers, Provenance, Reply, RequestHead, bearer_token, provenance
+from authz.gateways.wire import (
+    Dialect,
+    Headers,
+    Provenance,
+    Reply,
+    RequestHead,
+    bearer_token,
+    correlation,
+    provenance,
+    single,
+)
 
 _SPOKEN = (envoy, nginx, ingress_nginx, traefik, caddy, haproxy, apisix)
 
@@ -49,6 +59,7 @@ __all__ = [
     "Reply",
     "RequestHead",
     "bearer_token",
+    "correlation",
     "dialect_prefix",
     "envoy_grpc",
     "opa_data",
@@ -56,6 +67,7 @@ __all__ = [
     "problem",
     "provenance",
     "refusal",
+    "single",
     "write",
     "write_observed",
 ]

@@ -23,11 +23,13 @@ from authz.core import (
     Entity,
     Event,
     Kind,
+    shortened,
 )
-from authz.gateways import Reply, RequestHead, bearer_token, problem, provenance
+from authz.gateways import Provenance, Reply, RequestHead, bearer_token, correlation, problem, single
 from authz.http.answers import read_body, refused, response, shown
+from authz.http.asking import written
 from authz.http.audit_search import SearchRoutes
-from authz.http.callers import is_loopback
+from authz.http.callers import is_loopback, peer_address
 from authz.http.erasure import ErasureRoute
 from authz.http.errors import MethodNotSupportedError, NotFoundError
 from authz.http.ledger import EVENT, LOG, PROOF, LedgerRoutes
@@ -233,20 +235,22 @@ class AdminListener:
             if self._may_scrape(request, token):
                 return Pass()
             scope = "admin:metrics:read"
+        whence = _whence(head, request)
         name = self._breaks_glass(request, token)
         if name is not None:
-            event = Event(self._pdp.new_id(), "admin.access", _broken_glass(name, scope, head))
+            body = _broken_glass(name, scope, head) | written(whence, decisions.fields)
+            event = Event(self._pdp.new_id(), "admin.access", body)
             BREAK_GLASS_TOTAL.inc()
             await decisions.ledger.record(event)
             return Pass(name)
-        decision = await decisions.decide(_asked(head, scope, token), audit_as="admin.access")
+        decision = await decisions.decide(_asked(scope, token, whence), audit_as="admin.access")
         if decision.allow:
             return Pass(decision.subject.pseudonym or "")
         return problem(head, decision, decision.kind.value if decision.kind is not Kind.ALLOW else 503)
 
     def _may_scrape(self, request: web.BaseRequest, token: BearerToken | None) -> bool:
         peer = request.protocol.peername
-        if not isinstance(peer, tuple) or is_loopback(peer[0]):
+        if peer is not None and (not isinstance(peer, tuple) or is_loopback(peer[0])):
             return True
         digest = self._pdp.scrape_digest
         return digest is not None and token is not None and _digest(token) == digest
@@ -323,14 +327,20 @@ def _decoded(body: bytes, shape: type[_Body]) -> _Body:
         raise BadRequestError(f"body: {error}") from None
 
 
-def _asked(head: RequestHead, scope: str, token: BearerToken | None) -> AccessRequest:
+def _whence(head: RequestHead, request: web.BaseRequest) -> Provenance:
+    """Where a request comes from. No gateway stands before this listener: only the connection tells the address."""
+    agent = single(head.headers, "User-Agent")
+    return {**correlation(head.headers), "ip": peer_address(request), "user_agent": agent}
+
+
+def _asked(scope: str, token: BearerToken | None, whence: Provenance) -> AccessRequest:
     return AccessRequest(
         caller=_ADMIN,
         dialect="admin",
         action=Action("use"),
         resource=Entity("scope", scope),
         token=token,
-        **provenance(head.headers),
+        **whence,
     )
 
 
@@ -342,7 +352,7 @@ def _broken_glass(name: str, scope: str, head: RequestHead) -> dict[str, Any]:
         "break_glass": True,
         "scopes": [scope],
         "action": head.method,
-        "path": head.target.partition("?")[0],
+        "path": shortened(head.target.partition("?")[0]),
     }
 
 

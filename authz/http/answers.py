@@ -1,7 +1,9 @@
 """What both listeners do alike: read a body within its bounds, turn errors into replies, replies into responses."""
 
 import asyncio
+import zlib
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 import structlog
 from aiohttp import web
@@ -12,7 +14,10 @@ from authz.gateways import Reply, RequestHead, refusal
 from authz.http.errors import MethodNotSupportedError
 from authz.http.written import WrittenResponse
 
-_BODY_SECONDS = 10.0
+_BODY_SECONDS: Final = 10.0
+_TOO_LARGE: Final = "The body is larger than limits.body_bytes"
+_GZIP: Final = 31
+"""zlib's window bits for gzip's format alone (RFC 1952)."""
 
 
 class Answer(Struct, frozen=True):
@@ -54,23 +59,47 @@ def refused(head: RequestHead, error: Exception, count: Callable[[str], None]) -
 
 
 async def read_body(request: web.BaseRequest) -> bytes:
-    """The body, within its size and time.
+    """The body, within its size and time; gzip is unpacked, no further than that size.
 
-    Raises BadRequestError for another content type and for a body that does not arrive, TooLargeError.
+    Raises BadRequestError for another content type or encoding and for a body that does not arrive, TooLargeError.
     """
     if request.content_type != "application/json":
         raise BadRequestError("Content-Type: must be application/json")
+    body = await _received(request)
+    packed = request.headers.getall("Content-Encoding", [])
+    return _unpacked(body, packed, request.client_max_size) if packed else body
+
+
+async def _received(request: web.BaseRequest) -> bytes:
     try:
         if request.content.is_eof():  # all of it came with the head, as nearly always: no clock is needed
             return await request.read()
         async with asyncio.timeout(_BODY_SECONDS):
             return await request.read()
     except web.HTTPRequestEntityTooLarge:
-        raise TooLargeError("The body is larger than limits.body_bytes") from None
+        raise TooLargeError(_TOO_LARGE) from None
     except TimeoutError:
         raise BadRequestError(f"The body did not arrive within {_BODY_SECONDS:.0f} seconds") from None
     except web.RequestPayloadError:
         raise BadRequestError("The body could not be read: its encoding or length is wrong") from None
+
+
+def _unpacked(body: bytes, encodings: list[str], most_bytes: int) -> bytes:
+    """The body without its one content coding. Raises BadRequestError, TooLargeError."""
+    if len(encodings) != 1 or encodings[0].lower() not in ("gzip", "identity"):
+        raise BadRequestError("Content-Encoding: must be gzip, or left out")
+    if encodings[0].lower() == "identity":
+        return body
+    unpacking = zlib.decompressobj(_GZIP)
+    try:
+        plain = unpacking.decompress(body, most_bytes + 1)
+    except zlib.error:
+        raise BadRequestError("Content-Encoding: the body is not gzip") from None
+    if len(plain) > most_bytes:
+        raise TooLargeError(_TOO_LARGE)
+    if not unpacking.eof or unpacking.unused_data:
+        raise BadRequestError("Content-Encoding: the body is not one whole gzip member")
+    return plain
 
 
 def response(reply: Reply, head: RequestHead) -> WrittenResponse:

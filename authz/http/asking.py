@@ -1,8 +1,10 @@
 """From AuthZEN entities to a question: who is asked about, with which token, and what the caller may be told."""
 
+from typing import Any
+
 from aiohttp import web
 
-from authz.core import AccessRequest, BadRequestError, BearerToken, Entity, Evaluation
+from authz.core import AccessRequest, BadRequestError, BearerToken, Entity, Evaluation, Fields, shortened
 from authz.gateways import Provenance, RequestHead
 from authz.http.answers import only_post
 from authz.http.callers import Callers, KnownCaller
@@ -58,3 +60,14 @@ def wants_explanation(head: RequestHead, known: KnownCaller) -> bool:
     if not known.may_explain:
         raise CallerForbiddenError(f"The caller {known.caller.name} may not ask for explanations; see its `explain`")
     return True
+
+
+def written(whence: Provenance, fields: Fields) -> dict[str, Any]:
+    """Where a request comes from, as it may be written down in a record that is no decision's."""
+    told = {
+        "ip": fields.ip(whence.get("ip")),
+        "user_agent": fields.user_agent(whence.get("user_agent")),
+        "request_id": shortened(whence.get("request_id")),
+        "trace_id": whence.get("trace_id"),
+    }
+    return {name: value for name, value in told.items() if value is not None}

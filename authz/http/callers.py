@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from aiohttp import web
 
@@ -87,9 +87,10 @@ class Callers:
         if self._loopback is None and self._unix is None:
             return None
         peer = request.protocol.peername
-        if not isinstance(peer, tuple):
-            return self._unix
-        return self._loopback if is_loopback(peer[0]) else None
+        if isinstance(peer, tuple):
+            return self._loopback if is_loopback(peer[0]) else None
+        # None: the connection was reset before anyone asked whose it is. That may have been anybody.
+        return None if peer is None else self._unix
 
 
 def _permitted(known: KnownCaller | None, path: str) -> KnownCaller:
@@ -102,8 +103,15 @@ def _permitted(known: KnownCaller | None, path: str) -> KnownCaller:
 
 def is_loopback(host: str) -> bool:
     """Whether a peer's address is this machine's own loopback."""
-    if host == "127.0.0.1":
-        return True
+    return host == "127.0.0.1" or _address(host).is_loopback
+
+
+def peer_address(request: web.BaseRequest) -> str | None:
+    """The address at the other end of the connection, an IPv4 one written as such; None where there is none."""
+    peer = request.protocol.peername
+    return str(_address(peer[0])) if isinstance(peer, tuple) else None
+
+
+def _address(host: str) -> IPv4Address | IPv6Address:
     address = ip_address(host.partition("%")[0])
-    mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address).is_loopback
+    return getattr(address, "ipv4_mapped", None) or address

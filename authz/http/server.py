@@ -62,6 +62,8 @@ class Server(web.Server):
             max_line_size=header_bytes,
             max_field_size=header_bytes,
             access_log=None,
+            # aiohttp would unpack on the event loop, before anyone is asked who they are: a few bytes into gigabytes.
+            auto_decompress=False,
             keepalive_timeout=idle_seconds,
         )
         self._on_unparsed = on_unparsed

@@ -99,10 +99,25 @@ async def test_break_glass_leaves_a_mark(start: Start, tmp_path: Path) -> None:
 
     assert (by_token.status, by_socket, socket.stat().st_mode & 0o777) == (200, 200, 0o600)
     events = await running.events(limit=2, type="admin.access")
-    assert [(e["reason"], e["break_glass"], e["caller"][:8]) for e in events] == [
-        ("break_glass", True, "unix:uid"),
-        ("break_glass", True, "on-call"),
+    assert [(e["reason"], e["break_glass"], e["caller"][:8], e.get("ip")) for e in events] == [
+        ("break_glass", True, "unix:uid", None),
+        ("break_glass", True, "on-call", "127.0.0.1"),
     ]
+
+
+async def test_whence_an_administrator_comes_is_no_word_of_hers(start: Start) -> None:
+    """The address in a record of admin access, and in the policy's conditions, is the connection's own."""
+    digest = hashlib.sha256(b"hammer").hexdigest()
+    running = await start(**{"admin.tokens": [{"name": "on-call", "sha256": digest}]})
+    told = {"X-Authz-Client-IP": "10.0.0.1", "X-Authz-User-Agent": "forged", "X-Authz-Session-ID": "forged"}
+    headers = {**told, "User-Agent": "curl/8", "X-Request-ID": "r-1"}
+    for token in ("hammer", running.token("root", "admin_readonly")):
+        await running.send("GET", f"{running.admin}/v1/policy", token=token, headers=headers)
+
+    events = await running.events(limit=2, type="admin.access")
+    assert [(e["ip"], e["user_agent"], e["request_id"], e.get("session_id")) for e in events] == [
+        ("127.0.0.1", "curl/8", "r-1", None)
+    ] * 2
 
 
 async def test_metrics_are_open_on_loopback_and_scrapes_leave_no_record(running: Running) -> None:

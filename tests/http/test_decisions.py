@@ -1,9 +1,14 @@
 """The decision listener: right answers, right statuses, and nothing believed that should not be."""
 
 import asyncio
+import contextlib
+import gzip
+import time
+import zlib
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+import msgspec
 import pytest
 
 from authz.core import AuditUnavailableError
@@ -142,6 +147,46 @@ async def test_too_much_is_413(running: Running) -> None:
     answer = await running.evaluate(question(context={"filler": "x" * 70_000}))
 
     assert (answer.status, answer.body["reason"]) == (413, "too_large")
+
+
+def _gzipped(data: bytes) -> bytes:
+    return gzip.compress(data, mtime=0)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body", "expected"),
+    [
+        ("gzip", _gzipped(msgspec.json.encode(question())), (200, None)),
+        ("identity", msgspec.json.encode(question()), (200, None)),
+        ("gzip", _gzipped(b" " * 70_000), (413, "too_large")),
+        ("gzip", msgspec.json.encode(question()), (400, "bad_request")),
+        ("gzip", _gzipped(msgspec.json.encode(question()))[:-1], (400, "bad_request")),
+        ("gzip", _gzipped(msgspec.json.encode(question())) * 2, (400, "bad_request")),
+        ("gzip, gzip", _gzipped(_gzipped(msgspec.json.encode(question()))), (400, "bad_request")),
+        ("deflate", zlib.compress(msgspec.json.encode(question())), (400, "bad_request")),
+    ],
+)
+async def test_a_packed_body_counts_as_what_it_holds(
+    running: Running, encoding: str, body: bytes, expected: tuple[int, str | None]
+) -> None:
+    """gzip is unpacked up to the limit; another encoding, or what is not one whole of it, is a 400."""
+    answer = await running.evaluate(body, headers={"Content-Encoding": encoding})
+
+    assert (answer.status, answer.body.get("reason")) == expected
+
+
+async def test_nothing_is_unpacked_for_strangers(running: Running) -> None:
+    """Gigabytes packed into megabytes hold up nobody else: a body that no handler reads is not unpacked."""
+    block = zlib.compressobj(9, zlib.DEFLATED, 31)
+    start = block.compress(bytes(1)) + block.flush(zlib.Z_FULL_FLUSH)
+    repeated = block.compress(bytes(1_000_000)) + block.flush(zlib.Z_FULL_FLUSH)
+    packed = start + repeated * 8000
+    head = "POST /nothing HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\n"
+    before = time.process_time()
+    with contextlib.suppress(ConnectionError):  # the answer does not wait for all of it
+        await running.raw(f"{head}Connection: close\r\nContent-Length: {len(packed)}\r\n\r\n".encode() + packed)
+
+    assert time.process_time() - before < 1  # of the processor, however busy the machine is
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])

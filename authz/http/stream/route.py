@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import structlog
 from aiohttp import web
@@ -14,10 +14,10 @@ from authz.core import (
     DecisionPoint,
     OverloadedError,
     client_text,
-    shortened,
 )
-from authz.gateways import Provenance, Reply, RequestHead, provenance, refusal
+from authz.gateways import Reply, RequestHead, provenance, refusal
 from authz.http.answers import Answer
+from authz.http.asking import written
 from authz.http.callers import Callers
 from authz.http.errors import CallerForbiddenError, MethodNotSupportedError
 from authz.http.stream.asking import Asker
@@ -79,7 +79,7 @@ class StreamRoute:
             raise OverloadedError("There are stream.connections streams open")
         whence = provenance(head.headers)
         name = self._decisions.new_id()
-        told = self._told(whence)
+        told = written(whence, self._decisions.fields)
         whence["request_id"] = whence.get("request_id") or name
         asker = Asker(known.caller, token, whence)
         session = Session(self._decisions, asker, connection.send, self._bounds, self._changes, connection.fail)
@@ -138,16 +138,6 @@ class StreamRoute:
         _log.info(
             "stream_ended", connection=opened.name, code=connection.code, fault=connection.fault or None, sent=sent
         )
-
-    def _told(self, whence: Provenance) -> dict[str, Any]:
-        """Of the handshake, what may be written down."""
-        fields = self._decisions.fields
-        told = {
-            "ip": fields.ip(whence.get("ip")),
-            "user_agent": fields.user_agent(whence.get("user_agent")),
-            "request_id": shortened(whence.get("request_id")),
-        }
-        return {name: value for name, value in told.items() if value is not None}
 
 
 class _Stream(NamedTuple):
