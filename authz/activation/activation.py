@@ -11,12 +11,13 @@ import msgspec
 import structlog
 
 from authz.activation.apart import Passed, RefusedError, examined_apart
-from authz.activation.candidate import Candidate, kept_as, loaded
+from authz.activation.candidate import Candidate, loaded
 from authz.activation.errors import ChangedError, NotKeptError, ReplayError, ShadowError
+from authz.activation.in_force import InForce
 from authz.activation.journal import BundleStore, Journal, hold_to_journal
 from authz.activation.rehearsal import Rehearsals, Replayed
-from authz.activation.shadow import ShadowedPolicy, Tally
-from authz.activation.stale import StalePolicy
+from authz.activation.shadow import Shadow, Tally
+from authz.activation.shelf import Shelf
 from authz.activation.starting import Begun, begin
 from authz.activation.status import PolicyStatus, Rejected, Shadowing
 from authz.activation.turns import in_turns
@@ -34,9 +35,6 @@ from authz.metrics import (
     POLICY_SEQUENCE,
     DecisionMeter,
 )
-
-_GRACE_SECONDS: Final = 60.0
-"""How long a policy that was replaced is there for the questions that it is still being asked."""
 
 _NOTED_EVERY_SECONDS: Final = 60.0
 
@@ -60,10 +58,7 @@ class Activation:
         self._engine_says = settings.engine == "opa" and settings.opa.url is not None
         self._rehearsals = Rehearsals(settings.policy, state)
         self._changing = asyncio.Lock()
-        self._closing: dict[asyncio.TimerHandle, Candidate] = {}
-        self._shadow: tuple[Candidate, Tally, float, asyncio.Task[None]] | None = None
         self._refused_last: tuple[str, str] | None = None
-        self._stale = False
         self.rejected: Rejected | None = None
         self.replayed: Replayed | None = None
         self.changed = asyncio.Event()
@@ -77,11 +72,10 @@ class Activation:
         if self._engine_says and self.settings.policy.shadow_seconds:
             raise ConfigurationError("policy.shadow_seconds: an OPA server at opa.url has one policy, and no next one")
         self.begun: Begun = await begin(self.settings, self._store, self._engine)
-        self.journal: Journal = self.begun.journal
-        self.candidate: Candidate = self.begun.candidate
-        self._spoken: Policy = self.candidate.policy
-        self._superseded: list[Candidate] = []
-        self.policies = ActivePolicy(self._spoken)
+        self._shelf = Shelf(self._store, self.begun.journal)
+        self._in_force = InForce(
+            self.begun.candidate, elsewhere=self._engine_says, refuse_stale=self.settings.policy.stale == "refuse"
+        )
         return self.policies
 
     async def start(self, record: Record, meter: DecisionMeter, oldest_record: Callable[[], float | None]) -> None:
@@ -91,10 +85,10 @@ class Activation:
         known = self.journal.find(self.journal.active)
         held = bool(self.journal.pinned) and self.begun.source is not None
         if not held and (known is None or known.sha256 != self.candidate.examined.sha256):
-            await self._keep(self.candidate.archive, self.candidate.examined)
+            await self._shelf.keep(self.candidate.archive, self.candidate.examined, self.source_name)
             await self._journalled(self.candidate, "start", "", self.journal.active)
         elif self.journal.pinned and not held:
-            await self._write(msgspec.structs.replace(self.journal, pinned=""))
+            await self._shelf.write(msgspec.structs.replace(self.journal, pinned=""))
         self._show()
         if self.begun.refused is not None:
             error, archive = self.begun.refused
@@ -175,30 +169,38 @@ class Activation:
 
     def set_stale(self, *, stale: bool) -> None:
         """Whether the policy is too old; what follows from it is `policy.stale`."""
-        if stale != self._stale:
-            self._stale = stale
+        if stale != self._in_force.stale:
             _log.warning("policy_stale" if stale else "policy_fresh", revision=self.candidate.examined.revision)
-            self._install()
+            self._in_force.set_stale(stale=stale)
 
     async def confirmed(self) -> None:
         """The source has what may be in force, as of now; noted now and then, for a start without it. OSError."""
         self._refused_last = None
         if self._clock.now() - self.journal.confirmed_at > _NOTED_EVERY_SECONDS:
             async with self._changing:
-                await self._write(msgspec.structs.replace(self.journal, confirmed_at=self._clock.now()))
+                await self._shelf.write(msgspec.structs.replace(self.journal, confirmed_at=self._clock.now()))
 
     async def close(self) -> None:
         """Let go of every policy."""
         self._end_shadow()
-        for timer, candidate in self._closing.items():
-            timer.cancel()
-            candidate.policy.close()
-        self._closing.clear()
-        for candidate in (*self._superseded, self.candidate):
-            candidate.policy.close()
-        self._superseded.clear()
+        self._in_force.close()
         if self.begun.source is not None:
             await self.begun.source.close()
+
+    @property
+    def policies(self) -> ActivePolicy:
+        """Who answers questions."""
+        return self._in_force.policies
+
+    @property
+    def journal(self) -> Journal:
+        """What is known of all that was in force."""
+        return self._shelf.journal
+
+    @property
+    def candidate(self) -> Candidate:
+        """What is in force."""
+        return self._in_force.candidate
 
     @property
     def source_name(self) -> str:
@@ -209,7 +211,7 @@ class Activation:
         """What is in force."""
         found = self.candidate.examined
         entry = self.journal.find(found.revision)
-        held_back = bool(self.journal.pinned) or self._shadow is not None
+        held_back = bool(self.journal.pinned) or self._in_force.shadow is not None
         waiting = [each for each in self.journal.kept if each.activated_at is None] if held_back else []
         return PolicyStatus(
             revision=found.revision,
@@ -222,7 +224,7 @@ class Activation:
             by=entry.by if entry else "",
             pinned=self.journal.pinned,
             age_seconds=age_seconds,
-            stale=self._stale,
+            stale=self._in_force.stale,
             waiting=waiting[-1].revision if waiting else None,
             shadow=self._shadowing(),
             rejected=self.rejected,
@@ -244,7 +246,7 @@ class Activation:
             raise NotKeptError("revision: the configuration names exactly one bundle; there is nothing to choose from")
         if self.journal.find(revision) is None:
             raise NotKeptError(f"revision: {revision[:64]!r} is not kept; see `authz policy status`")
-        archive = await asyncio.to_thread(self._store.archive, revision)
+        archive = await self._shelf.archive(revision)
         trust, passed = await self._examined(archive)
         return await self._loaded(archive, passed, trust.max_bytes)
 
@@ -278,10 +280,10 @@ class Activation:
             return
         if replayed is not None and replayed.too_many(self._rehearsals.most_flips):
             # Kept, so that an operator can take it all the same.
-            await self._keep(archive, examined)
+            await self._shelf.keep(archive, examined, self.source_name)
             replayed.hold_to(self._rehearsals.most_flips)
         candidate = (await self._loaded(archive, passed, max_bytes))._replace(replayed=replayed)
-        await self._keep(archive, examined)
+        await self._shelf.keep(archive, examined, self.source_name)
         if self.journal.pinned:
             candidate.policy.close()
             _log.warning("policy_waiting", revision=examined.revision, pinned=self.journal.pinned)
@@ -303,55 +305,25 @@ class Activation:
             await self._journalled(candidate, by, pinned, self.candidate.examined.revision)
         except (AuditUnavailableError, OverloadedError, OSError):
             candidate.policy.close()
-            await self._write(before)
+            await self._shelf.write(before)
             raise
         policy = candidate.policy
         await in_turns(self._meter.binding(policy.catalogue, policy.revision, lambda: self._switch(candidate)))
         POLICY_ACTIVATIONS_TOTAL.inc()
-        await self._prune()
+        await self._shelf.prune(self._oldest_record)
         _log.info("policy_activated", revision=policy.revision, by=by, sequence=candidate.examined.sequence)
 
     def _switch(self, candidate: Candidate) -> None:
-        """The one step. Questions under way keep the policy that they began with."""
-        before, self.candidate = self.candidate, candidate
-        if self._engine_says:
-            self._superseded.append(before)
-        else:
-            self._spoken = candidate.policy
-            self._close_later(before)
-        self._install()
+        """The one step."""
+        self._in_force.switch(candidate)
         self._show()
         changed, self.changed = self.changed, asyncio.Event()
         changed.set()
 
     def _followed(self, policy: Policy) -> None:
-        """An OPA server elsewhere speaks for this one now, which is known here: it has the same bundle."""
-        if policy is self._spoken:
-            return
-        self._spoken = policy
-        self._install()
-        self._binding = asyncio.create_task(in_turns(self._meter.binding(policy.catalogue, policy.revision)))
-        if policy is self.candidate.policy:
-            for before in self._superseded:
-                self._close_later(before)
-            self._superseded.clear()
-
-    def _install(self) -> None:
-        policy = self._spoken
-        if self._stale and self.settings.policy.stale == "refuse":
-            self.policies.replace(StalePolicy(policy))
-        elif self._shadow is not None:
-            self.policies.replace(ShadowedPolicy(policy, self._shadow[0].policy, self._shadow[1]))
-        else:
-            self.policies.replace(policy)
-
-    def _close_later(self, before: Candidate) -> None:
-        def close() -> None:
-            self._closing.pop(timer)
-            before.policy.close()
-
-        timer = asyncio.get_running_loop().call_later(_GRACE_SECONDS, close)
-        self._closing[timer] = before
+        """An OPA server elsewhere speaks for this one now."""
+        if self._in_force.followed(policy):
+            self._binding = asyncio.create_task(in_turns(self._meter.binding(policy.catalogue, policy.revision)))
 
     def _show(self) -> None:
         found = self.candidate.examined
@@ -360,19 +332,9 @@ class Activation:
         POLICY_PINNED.set(bool(self.journal.pinned))
         POLICY_ACTIVATED_TIMESTAMP_SECONDS.set((entry.activated_at if entry else None) or 0.0)
 
-    async def _keep(self, archive: bytes, found: Examined) -> None:
-        known = self.journal.find(found.revision)
-        if known is not None and known.sha256 == found.sha256:
-            return
-        await asyncio.to_thread(self._store.keep, found.revision, archive)
-        kept = kept_as(found, self.source_name)
-        if known is not None:
-            kept = msgspec.structs.replace(kept, activated_at=known.activated_at, left_at=known.left_at, by=known.by)
-        await self._write(self.journal.with_kept(kept))
-
     async def _journalled(self, candidate: Candidate, by: str, pinned: str, previous: str) -> None:
         found = candidate.examined
-        await self._write(self.journal.activated(found.revision, self._clock.now(), by, pinned))
+        await self._shelf.write(self.journal.activated(found.revision, self._clock.now(), by, pinned))
         body: dict[str, Any] = {
             "revision": found.revision,
             "sha256": found.sha256,
@@ -386,44 +348,29 @@ class Activation:
             body["replayed"] = candidate.replayed.record
         await self._record("policy.activated", {**body, "pinned": bool(pinned)})
 
-    async def _prune(self) -> None:
-        """Remove the kept bundles that no record can name any more."""
-        try:
-            oldest = await asyncio.to_thread(self._oldest_record)
-            self.journal = await asyncio.to_thread(self._store.prune, self.journal, oldest)
-        except OSError as error:
-            _log.warning("policy_not_pruned", error=type(error).__name__)
-
-    async def _write(self, journal: Journal) -> None:
-        await asyncio.to_thread(self._store.write_journal, journal)
-        self.journal = journal
-
     def _begin_shadow(self, candidate: Candidate) -> None:
         self._end_shadow()
         until = time.time() + self.settings.policy.shadow_seconds
-        task = asyncio.create_task(self._concluded(), name="policy-shadow")
-        self._shadow = (candidate, Tally(), until, task)
-        self._install()
+        ending = asyncio.create_task(self._concluded(), name="policy-shadow")
+        self._in_force.set_shadow(Shadow(candidate, Tally(), until, ending))
         _log.info("policy_shadowed", revision=candidate.examined.revision, until=until)
 
-    def _end_shadow(self) -> Candidate | None:
-        if self._shadow is None:
-            return None
-        candidate, _, _, task = self._shadow
-        self._shadow = None
-        if task is not asyncio.current_task():
-            task.cancel()
-            self._close_later(candidate)
-        self._install()
-        return candidate
+    def _end_shadow(self) -> None:
+        shadow = self._in_force.shadow
+        if shadow is None:
+            return
+        self._in_force.set_shadow(None)
+        if shadow.ending is not asyncio.current_task():
+            shadow.ending.cancel()
+            self._in_force.close_later(shadow.candidate)
 
     async def _concluded(self) -> None:
         """After its time in the shadow, the next policy is put in force, or rejected for what it did there."""
         await asyncio.sleep(self.settings.policy.shadow_seconds)
         async with self._changing:
-            if self._shadow is None:
+            if self._in_force.shadow is None:
                 return
-            candidate, tally, _, _ = self._shadow
+            candidate, tally, _, _ = self._in_force.shadow
             self._end_shadow()
             allowed = self.settings.policy.shadow_differences
             body = {"revision": candidate.examined.revision, "compared": tally.compared, "different": tally.different}
@@ -437,14 +384,14 @@ class Activation:
                 if self.begun.source is not None:
                     self.begun.source.forget()
                 return
-        self._close_later(candidate)
+        self._in_force.close_later(candidate)
         said = f"{tally.different} of {tally.compared} decisions differed, and {allowed} may"
         await self.refuse(ShadowError(said), candidate.examined.sha256)
 
     def _shadowing(self) -> Shadowing | None:
-        if self._shadow is None:
+        if self._in_force.shadow is None:
             return None
-        candidate, tally, until, _ = self._shadow
+        candidate, tally, until, _ = self._in_force.shadow
         return Shadowing(candidate.examined.revision, until, tally.compared, tally.different, tally.rows())
 
 

@@ -1,12 +1,14 @@
 """The next policy beside the one in force: asked everything, answering nobody."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from msgspec import Struct
 
+from authz.activation.candidate import Candidate
 from authz.core import Candidates, Explanation, Kind, Policy, PolicyDecision, kind_of
 from authz.examination import placed_anew
 from authz.metrics import METHODS, OTHER, POLICY_SHADOW_TOTAL
@@ -49,6 +51,15 @@ class Tally:
     def rows(self) -> list[dict[str, Any]]:
         """The kinds of difference, the most frequent first."""
         return [{**msgspec.to_builtins(kind), "times": times} for kind, times in self.kinds.most_common()]
+
+
+class Shadow(NamedTuple):
+    """The next policy, until its time there ends (seconds since the epoch) and `ending` says what becomes of it."""
+
+    candidate: Candidate
+    tally: Tally
+    until: float
+    ending: asyncio.Task[None]
 
 
 class ShadowedPolicy:

@@ -202,9 +202,10 @@ async def test_witnesses_are_asked_at_the_same_time() -> None:
             await soon("cosigned", lambda: own.witness(0).size == own.witness(1).size == 8, 4.0)
 
 
+@pytest.mark.slow
 async def test_a_witness_that_hangs_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The round ends with its time limit, and those that are well are asked without it while it is in disgrace."""
-    monkeypatch.setattr(asking, "ASK_SECONDS", 0.2)
+    monkeypatch.setattr(asking, "ASK_SECONDS", 2.0)
     monkeypatch.setattr(pace, "FIRST_RETRY_SECONDS", 30.0)
     asked = []
 
@@ -220,7 +221,7 @@ async def test_a_witness_that_hangs_is_left_alone(tmp_path: Path, monkeypatch: p
             for size in (8, 9, 10):
                 own.grow(size)
                 await soon("cosigned", lambda: own.witness(1).size == own.size)
-            assert (own.witness(0).size, own.witness(0).error) == (0, "no answer within 0 seconds")
+            assert (own.witness(0).size, own.witness(0).error) == (0, "no answer within 2 seconds")
     assert asked == ["/add-checkpoint"]
 
 

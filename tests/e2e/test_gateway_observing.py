@@ -7,7 +7,7 @@ import pytest
 from tests.e2e.client import Client
 from tests.e2e.conftest import decisions_in, stack_of
 from tests.e2e.gateways import Gateway
-from tests.processes import wait_for
+from tests.processes import Sidecar, wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -29,11 +29,10 @@ def test_observing_blocks_nothing_and_records_everything(gateway: Gateway, tmp_p
         claimed = {"X-Authz-Subject": "root", "X-Authz-Roles": "admin", **stack.bearer()}
         statuses = [client.send(method, path, claimed).status for method, path in REQUESTS]
         recorded = wait_for("the records", lambda: _decisions(stack.sidecar.state))
-        counted = {name: n for name, n in stack.sidecar.metrics().items() if n and name.startswith(COUNTERS)}
+        counted = wait_for("the counts", lambda: _counted(stack.sidecar))
         stack.sidecar.stop()
         without = [client.send(method, path, claimed).status for method, path in REQUESTS]
 
-        assert sum(counted.values()) == 2 * len(REQUESTS)
         assert {name.partition("{")[0] for name in counted} == {
             "authz_observed_decisions_total",
             "authz_observed_requests_total",
@@ -50,6 +49,12 @@ def test_observing_blocks_nothing_and_records_everything(gateway: Gateway, tmp_p
         assert {seen.one("x-authz-subject") or "" for seen in stack.upstream.seen} <= {"", "alice"}
         denied = [seen for seen in stack.upstream.seen if (seen.method, seen.target) in REQUESTS[1:3]]
         assert {seen.one("x-authz-subject") or "" for seen in denied} == {""}
+
+
+def _counted(sidecar: Sidecar) -> dict[str, float] | None:
+    """What is counted, once it is each decision and each request: a request is when its answer has been sent."""
+    counted = {name: n for name, n in sidecar.metrics().items() if n and name.startswith(COUNTERS)}
+    return counted if sum(counted.values()) == 2 * len(REQUESTS) else None
 
 
 def _decisions(state: Path) -> set[tuple[str, str, str, bool]] | None:
