@@ -80,7 +80,7 @@ def refusal(head: RequestHead, status: int, code: str, detail: str, **members: s
         **members,
     }
     body = b"" if head.method == "HEAD" else msgspec.json.encode(document)
-    return Reply(status, {"Content-Type": "application/problem+json"} if body else {}, body)
+    return Reply(status, {"Content-Type": "application/problem+json"} if body else {}, body, code)
 
 
 def status_of(decision: Decision) -> int:

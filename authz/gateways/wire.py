@@ -26,11 +26,12 @@ class RequestHead(Struct, frozen=True):
 
 
 class Reply(Struct, frozen=True):
-    """What goes back to the gateway."""
+    """What goes back to the gateway. `refusal`: the code of what was no question, or had no answer."""
 
     status: int
     headers: dict[str, str]
     body: bytes = b""
+    refusal: str | None = None
 
 
 class Dialect(NamedTuple):

@@ -189,7 +189,7 @@ class AdminListener:
         if row is None:
             raise NotFoundError(f"There is nothing at {shown(path)}")
         if head.method not in ("GET", "HEAD"):
-            raise MethodNotSupportedError(f"{head.method} is not supported here; use GET")
+            raise MethodNotSupportedError(head.method, "GET", "HEAD")
         if row.scope is not None:
             found = await self._guarded(head, request, row.scope, self._pdp.decisions)
             if isinstance(found, Reply):
@@ -204,14 +204,14 @@ class AdminListener:
         self, head: RequestHead, request: web.BaseRequest, stream: Stream
     ) -> Reply | web.StreamResponse:
         if head.method != "GET":
-            raise MethodNotSupportedError(f"{head.method} is not supported here; use GET")
+            raise MethodNotSupportedError(head.method, "GET")
         found = await self._guarded(head, request, stream.scope, self._pdp.decisions)
         return found if isinstance(found, Reply) else await stream.send(head, request)
 
     async def _by_its_method(self, head: RequestHead, request: web.BaseRequest, methods: dict[str, ByMethod]) -> Reply:
         each = methods.get(head.method)
         if each is None:
-            raise MethodNotSupportedError(f"{head.method} is not supported here; use {' or '.join(methods)}")
+            raise MethodNotSupportedError(head.method, *methods)
         found = await self._guarded(head, request, each.scope, self._pdp.emergency)
         if isinstance(found, Reply):
             return found
@@ -219,7 +219,7 @@ class AdminListener:
 
     async def _acted(self, head: RequestHead, request: web.BaseRequest, act: Act) -> Reply:
         if head.method != "POST":
-            raise MethodNotSupportedError(f"{head.method} is not supported here; use POST")
+            raise MethodNotSupportedError(head.method, "POST")
         decisions = self._pdp.emergency if act.in_emergency else self._pdp.decisions
         found = await self._guarded(head, request, act.scope, decisions)
         if isinstance(found, Reply):

@@ -39,7 +39,7 @@ Route = Callable[[RequestHead, web.BaseRequest], Awaitable[Answer]]
 def only_post(head: RequestHead) -> None:
     """Raises MethodNotSupportedError for any other method."""
     if head.method != "POST":
-        raise MethodNotSupportedError(f"{head.method} is not supported here; use POST")
+        raise MethodNotSupportedError(head.method, "POST")
 
 
 def refused(head: RequestHead, error: Exception, count: Callable[[str], None]) -> Reply:
@@ -55,6 +55,8 @@ def refused(head: RequestHead, error: Exception, count: Callable[[str], None]) -
     reply = refusal(head, status, error.code, str(error))
     if status == 401:
         reply.headers["WWW-Authenticate"] = 'Bearer realm="authz-callers"'
+    if isinstance(error, MethodNotSupportedError):
+        reply.headers["Allow"] = ", ".join(error.allowed)
     return reply
 
 
@@ -111,6 +113,13 @@ def response(reply: Reply, head: RequestHead) -> WrittenResponse:
     if request_id:
         headers["X-Request-ID"] = request_id[0]
     return WrittenResponse(reply)
+
+
+def carried(head: RequestHead) -> dict[str, str]:
+    """The same for an answer that aiohttp writes: a request id that is not ASCII it could not."""
+    request_id = head.headers.getall("X-Request-ID", [])
+    echoed = {"X-Request-ID": request_id[0]} if request_id and request_id[0].isascii() else {}
+    return {"Cache-Control": "no-store", "Server": "authz", **echoed}
 
 
 def shown(path: str) -> str:

@@ -82,7 +82,7 @@ async def serve(pdp: Pdp) -> Listeners:
 async def _described(head: RequestHead, _request: web.BaseRequest) -> Answer:
     """This listener's OpenAPI document."""
     if head.method not in ("GET", "HEAD"):
-        raise MethodNotSupportedError(f"{head.method} is not supported here; use GET")
+        raise MethodNotSupportedError(head.method, "GET", "HEAD")
     return Answer(Reply(200, {"Content-Type": "application/json"}, _DOCUMENT))
 
 

@@ -19,6 +19,7 @@ from aiohttp import web
 from authz import audit
 from authz.core import BadRequestError
 from authz.gateways import Reply, RequestHead, refusal
+from authz.http.answers import carried
 from authz.metrics import AUDIT_INDEX_REFUSED_TOTAL
 from authz.pdp import Pdp
 
@@ -78,7 +79,7 @@ class SearchRoutes:
         try:
             tail = await self._in_turn(lambda: self._pdp.audit_tail(**_filters(asked)))
             first = await self._in_turn(lambda: tail.before(last)) if last else []
-            return await self._send(request, tail, first)
+            return await self._send(head, request, tail, first)
         finally:
             self._tails -= 1
 
@@ -93,8 +94,10 @@ class SearchRoutes:
             _log.error("index_row_refused", row=refused)
         return Reply(200, {"Content-Type": "application/json"}, msgspec.json.encode(page))
 
-    async def _send(self, request: web.BaseRequest, tail: audit.LiveTail, first: list[bytes]) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson", "Cache-Control": "no-store"})
+    async def _send(
+        self, head: RequestHead, request: web.BaseRequest, tail: audit.LiveTail, first: list[bytes]
+    ) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson", **carried(head)})
         await response.prepare(request)
         try:
             await self._follow(request, response, tail, first)

@@ -37,7 +37,7 @@ class BundleRoute:
         Raises CallerForbiddenError, and as identifying does.
         """
         if head.method not in ("GET", "HEAD"):
-            raise MethodNotSupportedError(f"{head.method} is not supported here; use GET")
+            raise MethodNotSupportedError(head.method, "GET", "HEAD")
         known, _ = self._callers.identify(request, BUNDLE)
         if not known.may_fetch_bundle:
             raise CallerForbiddenError(f"The caller {known.caller.name} may not fetch bundles; see its `bundle`")

@@ -28,7 +28,7 @@ class DataRoutes:
                 raise
             reply = refused(head, error, self._count_refusal)
             body = opa_data.failure(status, str(error), error.code)
-            return Answer(Reply(status, {**reply.headers, "Content-Type": "application/json"}, body))
+            return Answer(Reply(status, {**reply.headers, "Content-Type": "application/json"}, body, error.code))
 
     async def _decided(self, head: RequestHead, request: web.BaseRequest) -> Answer:
         path = head.target.partition("?")[0]

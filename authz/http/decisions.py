@@ -84,4 +84,7 @@ class DecisionListener:
             path = head.target.partition("?")[0]
             route, method = self._names.get(path), head.method
         self._meter.request_finished(route, method, status, seconds, asked, decision)
-        self._log.finished(asked, decision, status, seconds)
+        if asked is not None and decision is not None:
+            self._log.finished(asked, decision, status, seconds)
+        else:
+            self._log.refused(head, answer.reply, seconds)

@@ -6,12 +6,12 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import grpc
-import structlog
 from multidict import CIMultiDict
 
 from authz.config import split_address
-from authz.core import AccessRequest, AuthzError, BadRequestError, ConfigurationError, Decision, DecisionPoint
+from authz.core import AccessRequest, BadRequestError, ConfigurationError, Decision, DecisionPoint
 from authz.gateways import Reply, RequestHead, envoy_grpc, write, write_observed
+from authz.http.answers import refused
 from authz.http.callers import CALLER_HEADER, Callers
 from authz.http.errors import CallerForbiddenError, CallerUnauthenticatedError
 from authz.http.request_log import RequestLog
@@ -22,7 +22,8 @@ ROUTE = "/check/envoy-grpc"
 
 _DRAIN_SECONDS = 10.0
 _MAX_MESSAGE_BYTES = 256 * 1024
-_CODES: dict[type[AuthzError], grpc.StatusCode] = {
+_NO_HEAD = RequestHead("POST", ROUTE, CIMultiDict())
+_CODES: dict[type[Exception], grpc.StatusCode] = {
     CallerUnauthenticatedError: grpc.StatusCode.UNAUTHENTICATED,
     CallerForbiddenError: grpc.StatusCode.PERMISSION_DENIED,
     BadRequestError: grpc.StatusCode.INVALID_ARGUMENT,
@@ -75,7 +76,7 @@ class EnvoyGrpcListener:
         try:
             reply, decision, asked = await asyncio.shield(deciding)
         except Exception as error:  # noqa: BLE001 - the last line of defence: the unexpected is an error, never an allow
-            await context.abort(*self._refused(error))
+            await context.abort(*self._refused(error, time.perf_counter() - started))
         seconds = time.perf_counter() - started
         self._meter.request_finished(decision.route, asked.action.name, reply.status, seconds, asked, decision)
         self._log.finished(asked, decision, reply.status, seconds)
@@ -92,14 +93,16 @@ class EnvoyGrpcListener:
         reply = write_observed(decision) if known.caller.observes else write(head, decision)
         return reply, decision, asked
 
-    def _refused(self, error: Exception) -> tuple[grpc.StatusCode, str]:
-        """How a call that came to nothing ends: with the reason for a fault of the caller's, else without a word."""
-        code = _CODES.get(type(error)) if isinstance(error, AuthzError) else None
-        if code is None or not isinstance(error, AuthzError):
-            structlog.get_logger("authz.http").error("internal_fault", exc_info=error)
-            return grpc.StatusCode.INTERNAL, "The service could not decide."
-        self._meter.refused(error.code)
-        return code, str(error)
+    def _refused(self, error: Exception, seconds: float) -> tuple[grpc.StatusCode, str]:
+        """How a call that came to nothing ends: with the reason for a fault of the caller's, else without a word.
+
+        It is counted and logged as the same over HTTP is.
+        """
+        reply = refused(_NO_HEAD, error, self._meter.refused)
+        self._meter.request_finished(None, _NO_HEAD.method, reply.status, seconds)
+        self._log.refused(_NO_HEAD, reply, seconds)
+        code = _CODES.get(type(error))
+        return (grpc.StatusCode.INTERNAL, "The service could not decide.") if code is None else (code, str(error))
 
 
 def _host(peer: str) -> str | None:

@@ -1,7 +1,5 @@
 """Answers to calls that never became a question. They are counted, not recorded."""
 
-from typing import ClassVar
-
 from authz.core import AuthzError
 
 
@@ -24,7 +22,10 @@ class NotFoundError(AuthzError):
 
 
 class MethodNotSupportedError(AuthzError):
-    """The path is there, the method is not."""
+    """The path is there, the method is not. `allowed`: those that are."""
 
     code = "method_not_supported"
-    allowed: ClassVar[str] = ""
+
+    def __init__(self, method: str, *allowed: str) -> None:
+        super().__init__(f"{method} is not supported here; use {' or '.join(allowed)}")
+        self.allowed = allowed

@@ -30,7 +30,7 @@ class EventsRoute:
         Raises as reading and identifying do.
         """
         if head.method != "POST":
-            raise MethodNotSupportedError(f"{head.method} is not supported here; use POST")
+            raise MethodNotSupportedError(head.method, "POST")
         known, _ = self._callers.identify(request, EVENTS)
         try:
             report = await self._reporter.report(known.caller, await read_body(request))

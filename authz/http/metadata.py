@@ -79,7 +79,7 @@ class Metadata:
     async def answer(self, head: RequestHead, _request: web.BaseRequest) -> Answer:
         """The document. It is public: it says where to ask, and nothing else."""
         if head.method not in ("GET", "HEAD"):
-            raise MethodNotSupportedError(f"{head.method} is not supported here; use GET")
+            raise MethodNotSupportedError(head.method, "GET", "HEAD")
         if self.identifier is None:
             raise NotFoundError("There is no metadata: authzen.identifier is not set")
         headers = {"Content-Type": "application/json", "Cache-Control": _CACHED}

@@ -5,6 +5,7 @@ from typing import Final
 import structlog
 
 from authz.core import AccessRequest, Decision
+from authz.gateways import Reply, RequestHead, correlation
 
 
 class RequestLog:
@@ -18,21 +19,36 @@ class RequestLog:
         self._since = 0
         self._log = structlog.get_logger("authz.decisions").bind()
 
-    def finished(self, asked: AccessRequest | None, decision: Decision | None, status: int, seconds: float) -> None:
-        """Say how a request ended; both are None for one that never became a question."""
-        if decision is None and status < 400:
-            return  # many decisions, or none and nothing refused
-        if decision is not None and decision.allow and not self._is_sampled():
+    def finished(self, asked: AccessRequest, decision: Decision, status: int, seconds: float) -> None:
+        """Say how a request with one decision ended."""
+        if decision.allow and not self._is_sampled():
             return
         self._log.info(
-            _event(decision),
+            "request_allowed" if decision.allow else "request_denied",
             status=status,
-            reason=decision.reason if decision else None,
-            decision_id=decision.id if decision else None,
-            route=decision.route if decision else None,
-            request_id=asked.request_id if asked else None,
-            trace_id=asked.trace_id if asked else None,
-            enforced=not asked.caller.observes if asked else None,
+            reason=decision.reason,
+            decision_id=decision.id,
+            route=decision.route,
+            request_id=asked.request_id,
+            trace_id=asked.trace_id,
+            enforced=not asked.caller.observes,
+            seconds=round(seconds, 6),
+        )
+
+    def refused(self, head: RequestHead, reply: Reply, seconds: float) -> None:
+        """Say how a request ended that never became a question, or all of whose questions had no answer."""
+        if reply.status < 400:
+            return  # many decisions, or none and nothing refused
+        found = correlation(head.headers)
+        self._log.info(
+            "request_refused",
+            status=reply.status,
+            reason=reply.refusal,
+            decision_id=reply.headers.get("X-Decision-Id"),
+            route=None,
+            request_id=found["request_id"],
+            trace_id=found["trace_id"],
+            enforced=None,
             seconds=round(seconds, 6),
         )
 
@@ -42,9 +58,3 @@ class RequestLog:
             return False
         self._since = 0
         return True
-
-
-def _event(decision: Decision | None) -> str:
-    if decision is None:
-        return "request_refused"
-    return "request_allowed" if decision.allow else "request_denied"

@@ -191,11 +191,11 @@ async def test_nothing_is_unpacked_for_strangers(running: Running) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
 async def test_only_post_asks(running: Running, method: str) -> None:
-    """Another method on an API path is 405, another path 404; nothing is decided."""
+    """Another method on an API path is 405, and told which it takes; another path is 404; nothing is decided."""
     wrong = await running.send(method, f"{running.decision}/access/v1/evaluation")
     nowhere = await running.send(method, f"{running.decision}/check/envoyevil")
 
-    assert (wrong.status, nowhere.status) == (405, 404)
+    assert (wrong.status, wrong.headers.get("allow"), nowhere.status) == (405, "POST", 404)
 
 
 @pytest.mark.parametrize(

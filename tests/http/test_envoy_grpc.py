@@ -78,10 +78,12 @@ async def test_what_could_not_be_decided_is_an_error_of_the_call(
 
 
 async def test_calls_that_are_none_are_refused(address: tuple[Running, str]) -> None:
-    """Bytes that are no message, and too many of them, are errors of the call."""
-    _, where = address
+    """Bytes that are no message, and too many of them, are errors of the call; what reached us is counted."""
+    running, where = address
+    before = running.counted("authz_requests_total", route="other", method="POST", code="400")
     assert await refused(where, b"\xff") == (grpc.StatusCode.INVALID_ARGUMENT, "the message is cut short")
     assert (await refused(where, b"\0" * 300_000))[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert running.counted("authz_requests_total", route="other", method="POST", code="400") == before + 1
 
 
 async def test_only_callers_are_answered(start: Start, tmp_path: Path) -> None:

@@ -28,12 +28,12 @@ def lines(captured: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
 
 
 async def test_denials_and_refusals_have_a_line_each(start: Start, capfd: pytest.CaptureFixture[str]) -> None:
-    """A denial's line names the decision, the route, the reason and what the client called the request."""
+    """Each line names the reason and what the client called the request, a denial's the decision and the route too."""
     running = await start()
     trace = "0af7651916cd43dd8448eb211c80319c"
     sent = {"X-Request-ID": "r-1", "traceparent": f"00-{trace}-b7ad6b7169203331-01"}
     denied = await running.check("GET", "/memory", headers=sent)
-    await running.send("GET", f"{running.decision}/nothing")
+    await running.send("GET", f"{running.decision}/nothing", headers={"X-Request-ID": "r-2"})
 
     assert lines(capfd) == [
         {
@@ -49,10 +49,10 @@ async def test_denials_and_refusals_have_a_line_each(start: Start, capfd: pytest
         {
             "event": "request_refused",
             "status": 404,
-            "reason": None,
+            "reason": "not_found",
             "decision_id": None,
             "route": None,
-            "request_id": None,
+            "request_id": "r-2",
             "trace_id": None,
             "enforced": None,
         },

@@ -122,6 +122,23 @@ async def test_every_handshake_that_is_none_is_refused(running: Running) -> None
     assert await running.events(type="ws.connect") == []
 
 
+async def test_answers_that_go_on_carry_what_every_answer_does(running: Running) -> None:
+    """The reply to a handshake and a tail of the ledger echo the request id, are not stored, and do not boast."""
+    asked = {"X-Request-ID": "r-1"}
+    token = {"Authorization": f"Bearer {running.token('root', 'admin_readonly')}"}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"{running.decision}/v1/stream", headers=HANDSHAKE | asked) as handshake,
+        session.get(f"{running.admin}/v1/audit/tail", headers=token | asked) as tail,
+    ):
+        found = [
+            (reply.status, *(reply.headers.get(name) for name in ("X-Request-ID", "Cache-Control", "Server")))
+            for reply in (handshake, tail)
+        ]
+
+    assert found == [(101, "r-1", "no-store", "authz"), (200, "r-1", "no-store", "authz")]
+
+
 async def test_a_stranger_gets_no_stream(start: Start) -> None:
     """Who may open a stream is decided as for every route: by `[[callers]]` and their routes."""
     running = await start(callers=[{"name": "edge", "via": "loopback", "routes": ["/check/envoy"]}])

@@ -42,8 +42,9 @@ class Connection:
         """Whether the request is a handshake (RFC 6455 section 4.2.1)."""
         return self._socket.can_prepare(request).ok
 
-    async def open(self, request: web.BaseRequest) -> None:
-        """Write the handshake's reply."""
+    async def open(self, request: web.BaseRequest, headers: dict[str, str]) -> None:
+        """Write the handshake's reply, with these headers."""
+        self._socket.headers.update(headers)
         await self._socket.prepare(request)
         self._transport = request.transport
         underlying = self._socket.get_extra_info("socket")

@@ -16,7 +16,7 @@ from authz.core import (
     client_text,
 )
 from authz.gateways import Reply, RequestHead, provenance, refusal
-from authz.http.answers import Answer
+from authz.http.answers import Answer, carried
 from authz.http.asking import written
 from authz.http.callers import Callers
 from authz.http.errors import CallerForbiddenError, MethodNotSupportedError
@@ -71,7 +71,7 @@ class StreamRoute:
 
     async def _opened(self, head: RequestHead, request: web.BaseRequest) -> Answer:
         if head.method != "GET":
-            raise MethodNotSupportedError(f"{head.method} is not supported here; use GET")
+            raise MethodNotSupportedError(head.method, "GET")
         known, token = self._callers.identify(request, STREAM)
         connection = Connection(self._bounds.stream, self._message_bytes)
         _check_handshake(head, request, connection)
@@ -88,15 +88,15 @@ class StreamRoute:
         self._open.add(opened)
         try:
             await self._decisions.ledger.record(opening(self._decisions.new_id(), name, asker, told))
-            await self._begun(opened, request)
+            await self._begun(opened, head, request)
         except BaseException:
             self._open.discard(opened)
             raise
         return Answer(Reply(101, {}), upgraded=lambda: self._lived(opened))
 
-    async def _begun(self, opened: "_Stream", request: web.BaseRequest) -> None:
+    async def _begun(self, opened: "_Stream", head: RequestHead, request: web.BaseRequest) -> None:
         try:
-            await opened.connection.open(request)
+            await opened.connection.open(request, carried(head))
         except ConnectionError:
             await self._record_end(opened)
             raise BadRequestError("The client has gone") from None
