@@ -18,6 +18,7 @@ from authz.core.batch import Answered, Asked, Batch, Until
 from authz.core.contract import (
     BREACH,
     ERROR,
+    MAX_ANSWER_BYTES,
     MAX_NESTING,
     SUPERSEDED,
     UNAVAILABLE,
@@ -130,6 +131,7 @@ __all__ = [
     "EVALUATIONS",
     "EVENT_TYPES",
     "KEPT",
+    "MAX_ANSWER_BYTES",
     "MAX_NESTING",
     "METADATA",
     "MOST_REPORTED",

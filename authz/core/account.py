@@ -13,6 +13,9 @@ from authz.core.privacy import KEPT, Fields, shortened, treated_params, treated_
 from authz.core.reasons import Kind
 
 _MAX_FREE_FORM_BYTES = 8192
+_MAX_TREATED_BYTES = 12_288
+_SURE_TO_FIT_BYTES = 512
+"""A digit and its comma become a pseudonym, 37 bytes: what is this short cannot grow beyond the other limits."""
 _MAX_KIND_CHARACTERS = 64
 _MAX_METHODS = 16
 
@@ -169,7 +172,8 @@ def _resource(request: AccessRequest, policy: Policy, pseudonyms: Pseudonyms) ->
 def free_form(value: dict[str, Any], pseudonyms: Pseudonyms) -> dict[str, Any]:
     """Free-form JSON as it may be written down; of what is long, its length and a keyed digest."""
     encoded = msgspec.json.encode(value)
-    if len(encoded) > _MAX_FREE_FORM_BYTES:
-        return {"omitted_bytes": len(encoded), "digest": pseudonyms.pseudonym(encoded.decode())}
-    treated: dict[str, Any] = treated_values(value, pseudonyms)
-    return treated
+    if len(encoded) <= _MAX_FREE_FORM_BYTES:
+        treated: dict[str, Any] = treated_values(value, pseudonyms)
+        if len(encoded) <= _SURE_TO_FIT_BYTES or len(msgspec.json.encode(treated)) <= _MAX_TREATED_BYTES:
+            return treated
+    return {"omitted_bytes": len(encoded), "digest": pseudonyms.pseudonym(encoded.decode())}

@@ -18,6 +18,10 @@ MAX_NESTING = 32
 """Deepest JSON nesting of what a caller adds; deeper input exhausts the Wasm guest's stack."""
 
 
+MAX_ANSWER_BYTES = 10_240
+"""Longest answer to one check: with all else that a record may hold it has to fit into one."""
+
+
 class CatalogueRoute(Struct, frozen=True, forbid_unknown_fields=True):
     """One route in the catalogue document."""
 
@@ -163,6 +167,8 @@ def read_decision(result_set: bytes, declared_reasons: frozenset[str] = frozense
 
     Undefined (`[]`) and every breach of the contract come back as denials with a reason of their own.
     """
+    if len(result_set) > MAX_ANSWER_BYTES:
+        return BREACH
     try:
         results = _decode_one(result_set)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -188,7 +194,10 @@ def read_decisions(
         return None
     if len(results) != 1 or len(results[0].result) != count:
         return None
-    return tuple(_held_to_contract(decision, declared_reasons) for decision in results[0].result)
+    decisions = results[0].result
+    if len(result_set) > MAX_ANSWER_BYTES:
+        decisions = tuple(BREACH if len(_encode(each)) > MAX_ANSWER_BYTES else each for each in decisions)
+    return tuple(_held_to_contract(decision, declared_reasons) for decision in decisions)
 
 
 def read_explanation(result_set: bytes) -> Explanation | None:
@@ -312,6 +321,7 @@ def nesting_within(value: object, limit: int = MAX_NESTING) -> bool:
 __all__ = [
     "BREACH",
     "ERROR",
+    "MAX_ANSWER_BYTES",
     "MAX_NESTING",
     "SUPERSEDED",
     "UNAVAILABLE",

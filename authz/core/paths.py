@@ -61,9 +61,17 @@ def _torn(segment: str) -> bool:
     return _REFUSED_DECODED.search(folded) is not None or folded.strip() in _DOTS or "/" in folded or "\\" in folded
 
 
-@lru_cache(1024)
 def normalise_host(host: str) -> str | None:
     """A Host without port, trailing dot and upper case, an IPv6 address in its shortest form; None if it is no host."""
+    return _normalise_host(host) if len(host) <= _MAX_HOST else None
+
+
+_MAX_HOST = 260
+"""RFC 1035 section 2.3.4: a name has at most 253 characters in this form; a dot at its end and a port."""
+
+
+@lru_cache(1024)
+def _normalise_host(host: str) -> str | None:
     match = _HOST.fullmatch(host.lower()) if host.isascii() else None
     if match is None:
         return None

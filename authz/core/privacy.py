@@ -29,10 +29,10 @@ def shortened(text: str | None) -> str | None:
 
 
 def as_catalogued(value: str, treatment: Treatment, pseudonyms: Pseudonyms) -> str | None:
-    """A route parameter as the catalogue says; None: it is not written down."""
-    if treatment == "hash":
-        return pseudonyms.pseudonym(value)
-    return value if treatment == "clear" else None
+    """A route parameter as the catalogue says, hashed where it is long; None: it is not written down."""
+    if treatment == "drop":
+        return None
+    return value if treatment == "clear" and len(value) <= MAX_TEXT else pseudonyms.pseudonym(value)
 
 
 class Fields(Struct, frozen=True):

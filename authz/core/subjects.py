@@ -13,6 +13,9 @@ _DERIVED = frozenset({"token", "roles", "scopes", "scope_mode", "issuer"})
 
 _MAX_NAMES = 256
 _MAX_NAME_CHARACTERS = 128
+_MAX_NAMES_BYTES = 8192
+_MOST_BYTES = 6
+"""Of one character in JSON: `\\u0001`."""
 
 
 def with_stated_properties(verified: Subject, request: AccessRequest) -> Subject:
@@ -54,4 +57,6 @@ def _names(properties: dict[str, Any], member: str) -> tuple[str, ...] | None:
         raise BadRequestError(
             f"subject.properties.{member}: at most {_MAX_NAMES} of at most {_MAX_NAME_CHARACTERS} characters each"
         )
+    if sum(map(len, value)) * _MOST_BYTES > _MAX_NAMES_BYTES and len(msgspec.json.encode(value)) > _MAX_NAMES_BYTES:
+        raise BadRequestError(f"subject.properties.{member}: at most {_MAX_NAMES_BYTES} bytes as JSON")
     return tuple(value)

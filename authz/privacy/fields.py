@@ -65,7 +65,7 @@ def _sealing(sealer: Sealer) -> _Text:
 
 def _sealing_param(sealer: Sealer) -> _Param:
     def seal(value: str, treatment: Treatment, _pseudonyms: Pseudonyms) -> str | None:
-        return None if treatment == "drop" else sealer.field(value)
+        return None if treatment == "drop" else sealer.field(shortened(value) or "")
 
     return seal
 

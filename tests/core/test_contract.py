@@ -131,6 +131,7 @@ BREACHES = {
     "limit that is no number": result_set(ALLOW | {"limits": [LIMIT | {"count": "5"}]}),
     "limit that is a fraction": result_set(ALLOW | {"limits": [LIMIT | {"count": 5.5}]}),
     "limit with more": result_set(ALLOW | {"limits": [LIMIT | {"window": "sliding"}]}),
+    "more than a record holds": result_set(ALLOW | {"scopes": ["s" * 10_200]}),
     "granted_by: array": result_set(ALLOW | {"granted_by": ["user"]}),
     "granted_by: of strings": result_set(ALLOW | {"granted_by": {"memory:read": "user"}}),
     "one member too many": result_set(ALLOW | {"obligations": []}),
@@ -276,6 +277,12 @@ def test_a_batch_is_read_in_order() -> None:
     too_young = PolicyDecision(False, "too_young", ("memory:read",), ("memory:read",))
     assert read_decisions(answer, 4, frozenset({"too_young"})) == (ALLOWED, DENIED, BREACH, too_young)
     assert read_decisions(result_set([]), 0) == ()
+
+
+def test_an_item_that_is_too_long_is_a_breach_of_its_own() -> None:
+    """A batch may be longer than the answer to one check: only the item that is too long is thrown away."""
+    long = ALLOW | {"scopes": ["s" * 10_200]}
+    assert read_decisions(result_set([ALLOW, long] + [DENY] * 200), 202) == (ALLOWED, BREACH) + (DENIED,) * 200
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from authz.core import (
     ANONYMOUS,
     ERROR,
+    MAX_ANSWER_BYTES,
     REASONS,
     SUPERSEDED,
     UNAVAILABLE,
@@ -443,6 +444,7 @@ UNREADABLE = {
     "subject.properties.scope_mode: must be restrict, grant or ignore": {"scope_mode": "all"},
     "subject.properties.roles: at most 256 of at most 128 characters each": {"roles": ["r"] * 257},
     "subject.properties.scopes: at most 256 of at most 128 characters each": {"scopes": ["s" * 129]},
+    "subject.properties.roles: at most 8192 bytes as JSON": {"roles": ["\u0001" * 100] * 14},
 }
 
 
@@ -802,6 +804,10 @@ async def test_parameters_are_treated_as_the_catalogue_says() -> None:
     assert told(fakes)["resource"]["params"] == {"owner": "alice", "kind": "photos", "rest": "a/b"}
     assert recorded(fakes).params == {"owner": pseudonym("alice"), "kind": "photos"}
 
+    fakes = house()
+    await fakes.decisions.decide(asked(f"/files/alice/{'k' * 257}/a", token="good.token"))
+    assert recorded(fakes).params == {"owner": pseudonym("alice"), "kind": pseudonym("k" * 257)}
+
 
 async def test_the_record_of_a_scope() -> None:
     """A scope of the catalogue is recorded by name; `audit_as` gives the record another type."""
@@ -888,6 +894,34 @@ async def test_a_large_context_is_recorded_by_digest() -> None:
     await fakes.decisions.decide(asked(token="good.token", context=context))
     encoded = json.dumps(context, separators=(",", ":"))
     assert recorded(fakes).context == {"omitted_bytes": len(encoded), "digest": pseudonym(encoded)}
+
+
+async def test_a_context_that_grows_too_large_is_recorded_by_digest() -> None:
+    """A digit becomes a pseudonym of 34 characters: a context of 4 KiB that would be 74 KiB in the record."""
+    fakes = house()
+    context = {"vector": [1] * 2000}
+    await fakes.decisions.decide(asked(token="good.token", context=context))
+    encoded = json.dumps(context, separators=(",", ":"))
+    assert recorded(fakes).context == {"omitted_bytes": len(encoded), "digest": pseudonym(encoded)}
+
+
+async def test_whatever_is_asked_and_answered_fits_into_a_record() -> None:
+    """Everything at its longest, in characters that take six bytes each, is a record of less than 60,000 bytes."""
+    odd = "\u0001"
+    names = [odd * 100] * 13
+    fakes = house(PolicyDecision(allow=False, reason="scope_missing", scopes=("s" * (MAX_ANSWER_BYTES - 60),)))
+    question = asked(
+        caller=TRUSTED,
+        subject=Entity(odd * 99, "bob", {"roles": names, "scopes": names}),
+        resource=Entity(odd * 99, "7", {"vector": [1] * 320}),
+        context={"vector": [1] * 320},
+        method=odd * 99,
+        **dict.fromkeys(("ip", "user_agent", "request_id", "session_id"), odd * 999),
+    )
+    await fakes.decisions.decide(question)
+    body = recorded(fakes)
+    assert (len(body.context["vector"]), len(body.roles)) == (320, 13)
+    assert 50_000 < len(msgspec.json.encode(body)) < 59_000
 
 
 async def test_a_clients_own_texts_are_kept_short() -> None:
