@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from authz.audit.findings import Findings, IssueKind, Place
-from authz.audit.record import ORIGIN, PREV, chain_hash
+from authz.audit.record import MAX_RECORD_BYTES, ORIGIN, PREV, chain_hash
 from authz.audit.segment import first_seq
 
 _HEAD: Final = b'{"prev":"'
@@ -25,10 +25,30 @@ class _Numbered(Struct, gc=False):
 
     seq: int
     ts: str
+    type: str
 
 
 _UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _decode_numbered = msgspec.json.Decoder(_Numbered).decode
+
+
+def _read(line: bytes) -> _Numbered:
+    """Raises one of _UNREADABLE."""
+    if not line.startswith(_HEAD):
+        raise msgspec.ValidationError("it does not begin with prev")
+    line.decode()
+    return _decode_numbered(line)
+
+
+def _is_text(data: bytes) -> bool:
+    """Whether this is UTF-8, which the decoder does not ask of what it passes over."""
+    if data.isascii():
+        return True
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 class LineCheck:
@@ -94,7 +114,9 @@ class LineCheck:
         chained = "|" + self.prev.decode() + ("|" + digests[:-32].hex("|", 32) if len(lines) > 1 else "")
         if chained.encode().replace(b"|", _HEAD) != b"".join([line[:head] for line in lines]):
             return False
-        return not self._parse or self._goes_on(lines)
+        if max(map(len, lines)) > MAX_RECORD_BYTES:
+            return False
+        return not self._parse or (_is_text(b"".join(lines)) and self._goes_on(lines))
 
     def _goes_on(self, lines: Sequence[bytes]) -> bool:
         if self.seq is None:
@@ -117,6 +139,8 @@ class LineCheck:
             self._broken()
         self.prev = chain_hash(line)
         self.last, self._line = self.next_place, line
+        if len(line) > MAX_RECORD_BYTES:
+            self._findings.issue("record_unreadable", self.last, f"Not a record: it is {len(line)} bytes long")
         self._number += 1
         self._offset += len(line) + 1
         if self._parse or self._number == 1:
@@ -136,7 +160,7 @@ class LineCheck:
     def _record(self, line: bytes, place: Place) -> None:
         """What a record says of itself: number and time."""
         try:
-            header = _decode_numbered(line)
+            header = _read(line)
         except _UNREADABLE as error:
             self._findings.issue("record_unreadable", place, f"Not a record: {error}")
             self.seq = None if self.seq is None else self.seq + 1

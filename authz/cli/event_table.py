@@ -18,20 +18,26 @@ _GAP: Final = "  "
 
 
 def row(event: dict[str, Any], *, instance: bool = False) -> tuple[str, ...]:
-    """The cells of one event."""
-    subject = event.get("subject_name") or event.get("subject") or "-"
+    """The cells of one event. A field that has another type than it should have is shown all the same."""
+    subject = _first(event, "subject_name", "subject")
+    scopes = event.get("scopes") or event.get("missing")
     cells = (
         *([event["instance"]] if instance else []),
-        event["ts"][:23] + "Z",
-        event["type"],
-        event.get("decision", "-"),
-        event.get("reason", "-"),
+        f"{_first(event, 'ts')[:23]}Z",
+        _first(event, "type"),
+        _first(event, "decision"),
+        _first(event, "reason"),
         subject if len(subject) <= 16 else f"{subject[:15]}…",
-        event.get("action") or event.get("method") or "-",
-        event.get("route") or event.get("path") or event.get("operation") or "-",
-        " ".join(event.get("scopes") or event.get("missing") or ()) or "-",
+        _first(event, "action", "method"),
+        _first(event, "route", "path", "operation"),
+        " ".join(map(str, scopes)) if isinstance(scopes, list) and scopes else str(scopes or "-"),
     )
     return tuple(printable(str(cell)) for cell in cells)
+
+
+def _first(event: dict[str, Any], *names: str) -> str:
+    """The first of these fields that says something."""
+    return str(next(filter(None, map(event.get, names)), "-"))
 
 
 def table(events: Sequence[dict[str, Any]], *, instance: bool = False) -> Iterator[str]:
@@ -55,4 +61,4 @@ def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def _coloured(text: str, event: dict[str, Any]) -> str:
-    return click.style(text, fg=_COLOURS.get(event.get("decision", "")))
+    return click.style(text, fg=_COLOURS.get(_first(event, "decision")))

@@ -1,5 +1,6 @@
 """`authz audit verify` and `authz audit events`."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -100,6 +101,29 @@ def test_events_are_a_table_newest_first(state: Path) -> None:
     ]
     assert first.split()[1:] == ["memory.accessed", "allow", "-", "h1:k:s", "GET", "/memory/{id}", "memory:read"]
     assert heading.index("ROUTE") == first.index("/memory")
+
+
+def test_a_forged_record_of_other_types_is_shown_with_the_rest(state: Path) -> None:
+    """Who writes odd records into the ledger cannot keep anybody from seeing the others."""
+    (segment,) = (state / "audit" / STREAM).glob("*.jsonl")
+    segment.chmod(0o600)
+    lines = segment.read_bytes().split(b"\n")
+    head = b'{"prev":"%b","seq":%d,' % (hashlib.sha256(lines[-2]).hexdigest().encode(), len(lines))
+    odd = b'"id":"x","ts":"2099-01-01T00:00:00.000000Z","subject":3,"decision":[1],"scopes":{"a":1},"route":7}'
+    segment.write_bytes(segment.read_bytes() + head + odd + b"\n")
+    result = _run("events", "--state", state, "--limit", 2)
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[1].split() == [
+        "2099-01-01T00:00:00.000Z",
+        "-",
+        "[1]",
+        "-",
+        "3",
+        "-",
+        "7",
+        "{'a':",
+        "1}",
+    ]
 
 
 def test_events_are_filtered_and_printed_as_json(state: Path) -> None:

@@ -123,8 +123,23 @@ def _too_long(lines: list[bytes]) -> list[bytes]:
     )
 
 
-@pytest.mark.parametrize("change", [_without_a_number, _at_the_same_time, _too_long])
-def test_numbers_times_and_lengths_are_checked_by_themselves(
+def _no_text(lines: list[bytes]) -> list[bytes]:
+    return attacks.changed(6, lambda line: line.replace(b'"subject":"', b'"subject":"\xff'))(lines)
+
+
+def _without_a_type(lines: list[bytes]) -> list[bytes]:
+    return attacks.changed(6, lambda line: line.replace(b'"type":', b'"kind":'))(lines)
+
+
+def _without_prev(lines: list[bytes]) -> list[bytes]:
+    return [*lines[:-1], lines[-1].replace(b'"prev"', b'"perv"')]
+
+
+FORMS = [_without_a_number, _at_the_same_time, _too_long, _no_text, _without_a_type, _without_prev]
+
+
+@pytest.mark.parametrize("change", FORMS)
+def test_numbers_times_lengths_and_forms_are_checked_by_themselves(
     tmp_path: Path, change: Callable[[list[bytes]], list[bytes]]
 ) -> None:
     """Where nothing is signed and every hash was made to fit."""
@@ -132,8 +147,8 @@ def test_numbers_times_and_lengths_are_checked_by_themselves(
     assert _agreed(tmp_path) == 0
     path = _segments(tmp_path)[0]
     path.chmod(0o600)
-    attacks.edit(path, lambda lines: attacks.rechained(change(lines)))
-    assert run_verifier("--ledger", tmp_path)[0] == 1
+    attacks.edit(path, lambda lines: change(attacks.rechained(change(lines))))
+    assert _agreed(tmp_path) == 1
 
 
 @pytest.mark.parametrize("number", [0, 1])
