@@ -1,6 +1,7 @@
 """docs/policy-guide.md does what it says: its files are written, its commands run in order, their output compared."""
 
 import contextlib
+import json
 import os
 import re
 import shlex
@@ -107,6 +108,7 @@ class Reader:
     def __init__(self, place: Path, shell: Shell, environment: dict[str, str]) -> None:
         self._place, self._shell, self._environment = place, shell, environment
         self.served: subprocess.Popen[str] | None = None
+        self._places = {"http://127.0.0.1:8081": "", "http://127.0.0.1:8080": ""}
 
     def follow(self, block: Block) -> None:
         """Write a file, make an edit, or run the commands."""
@@ -127,7 +129,7 @@ class Reader:
             self._serve(command.text.removesuffix(" &"))
             return
         text = command.text
-        for shipped, here in (("http://127.0.0.1:8081", "unix:admin.sock"), ("http://127.0.0.1:8080", "unix:d.sock")):
+        for shipped, here in self._places.items():
             text = text.replace(shipped, here)
         deadline = time.monotonic() + SECONDS
         while True:
@@ -148,12 +150,15 @@ class Reader:
                 text=True,
             )
         assert self.served.stdout is not None
-        assert "listening" in self.served.stdout.readline(), (self._place / "serve.log").read_text()
+        first = self.served.stdout.readline()
+        assert "listening" in first, (self._place / "serve.log").read_text()
+        listening = json.loads(first)["listening"]
+        self._places = dict(zip(self._places, (listening["admin"], listening["decision"]), strict=True))
 
 
 @contextlib.contextmanager
 def reader(place: Path, opa: Path) -> Iterator[Reader]:
-    """A reader in a git repository with the default policy, `authz` and `opa` on the PATH; addresses are sockets."""
+    """A reader in a git repository with the default policy, `authz` and `opa` on the PATH. Ports are free ones."""
     programs = place / "bin"
     programs.mkdir()
     (programs / "authz").write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m authz "$@"\n')
@@ -165,8 +170,8 @@ def reader(place: Path, opa: Path) -> Iterator[Reader]:
         **os.environ,
         "PATH": f"{programs}:{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
-        "AUTHZ_LISTEN": "unix:d.sock",
-        "AUTHZ_ADMIN_LISTEN": "unix:admin.sock",
+        "AUTHZ_LISTEN": "127.0.0.1:0",
+        "AUTHZ_ADMIN_LISTEN": "127.0.0.1:0",
         **{f"GIT_{who}_{what}": f"a@{what}" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
     }
     for step in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-qm", "x"]):
