@@ -37,7 +37,7 @@ def program() -> None:
 
 
 def main() -> None:
-    """Run the program. A domain error is one clear message and exit code 2 (usage or configuration)."""
+    """Run the program. A domain error, or a file that is not there, is one clear message and exit code 2."""
     try:
         program.main(standalone_mode=False)
     except click.exceptions.Exit as done:
@@ -49,4 +49,10 @@ def main() -> None:
         sys.exit(130)
     except AuthzError as error:
         click.echo(f"authz: {error}", err=True)
+        sys.exit(2)
+    except OSError as error:
+        # A path that somebody typed. Without one it is a fault of ours, and its traceback says where.
+        if error.filename is None:
+            raise
+        click.echo(f"authz: {error.filename}: {error.strerror}", err=True)
         sys.exit(2)

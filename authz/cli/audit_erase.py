@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from authz.audit import state_directory, stream_summaries
+from authz.cli.bearer import bearer
 from authz.cli.ledger_options import changing_the_ledger, progress_bar, state_option
 from authz.cli.privacy_options import Places, places, privacy_options
 from authz.client import AdminRefusedError, admin_post
@@ -46,7 +47,7 @@ def erase(
     clear = sys.stdin.readline().rstrip("\n") if subject == "-" else subject
     asked = {"subject": clear, "reference": reference, "dry_run": dry_run}
     if urls:
-        token = token_file.read_text(encoding="ascii").strip() if token_file is not None else None
+        token = bearer(token_file)
         found = asyncio.run(_on_replicas(urls, asked, token))
     else:
         found = {"here": _here(directory, places(directory, key, identities), asked)}

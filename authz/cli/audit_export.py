@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from authz.audit import LedgerDamagedError, Recorded, records, stream_summaries
+from authz.cli.bearer import bearer
 from authz.cli.ledger_options import could_not_find_out, filter_options, progress_bar, state_option
 from authz.cli.privacy_options import places, privacy_options
 from authz.export import FORMATS, PARQUET, Cursor, Exported, export, fetched, read_cursor
@@ -85,7 +86,7 @@ def _here(
 def _from_urls(
     urls: tuple[str, ...], token_file: Path | None, asked: dict[str, Any], cursor: Cursor
 ) -> Iterator[tuple[str, Recorded]]:
-    token = token_file.read_text(encoding="ascii").strip() if token_file is not None else None
+    token = bearer(token_file)
     params = asked.pop("params")
     filters = {name: value for name, value in asked.items() if value is not None}
     filters |= {f"param.{name}": value for name, value in params.items()}

@@ -8,6 +8,7 @@ import click
 import msgspec
 
 from authz.audit import audit_directory, begin_successor, duration
+from authz.cli.bearer import bearer
 from authz.client import AdminRefusedError, admin_post
 from authz.core import AuditUnavailableError
 
@@ -27,7 +28,7 @@ def degrade(how_long: str, reason: str, url: str, token_file: Path | None, as_js
     takes admin:security:write, or an admin token. Exit 1: the sidecar refused or was not reached.
     """
     asked = {"seconds": duration("--for", how_long), "reason": reason}
-    token = token_file.read_text(encoding="ascii").strip() if token_file is not None else None
+    token = bearer(token_file)
     try:
         answer = asyncio.run(admin_post(url, "/v1/audit/degrade", asked, token))
     except AdminRefusedError as error:

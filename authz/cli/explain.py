@@ -11,6 +11,7 @@ import msgspec
 from authz.activation import kept_bundle
 from authz.audit import LedgerUnreadableError, NoSuchEventError, find_event, state_directory
 from authz.bundle import OpaMissingError
+from authz.cli.bearer import bearer
 from authz.cli.ledger_options import state_option
 from authz.cli.privacy_options import FILE
 from authz.client import AdminRefusedError, admin_get
@@ -91,7 +92,7 @@ def _explain_event(
 ) -> None:
     if urls and directory is not None:
         raise click.UsageError("state either --state or --url")
-    token = token_file.read_text(encoding="ascii").strip() if token_file is not None else None
+    token = bearer(token_file)
     found = _asked_of(urls, event_id, token) if urls else _of_directory(directory, event_id)
     if as_json:
         click.echo(msgspec.json.encode(found))

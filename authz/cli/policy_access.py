@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from authz.bundle import OpaMissingError
+from authz.cli.bearer import bearer
 from authz.client import AdminRefusedError
 from authz.core import AuthzError
 from authz.policy import (
@@ -115,7 +116,7 @@ def _row(change: Change) -> dict[str, Any]:
 
 
 def _open(source: str, token_file: Path | None) -> Opened:
-    token = token_file.read_text(encoding="ascii").strip() if token_file is not None else None
+    token = bearer(token_file)
     try:
         return opened(source, token=token)
     except BuildError as error:

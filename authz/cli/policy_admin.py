@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from authz.audit import get_audit_events
+from authz.cli.bearer import bearer
 from authz.cli.ledger_options import could_not_find_out, state_option
 from authz.client import AdminRefusedError, admin_get, admin_post
 
@@ -88,7 +89,7 @@ def rollback(revision: str | None, url: str, token_file: Path | None, reason: st
 def _asked(
     command: Callable[[str | None], Awaitable[dict[str, Any]]], token_file: Path | None, failed: int
 ) -> dict[str, Any]:
-    token = token_file.read_text(encoding="ascii").strip() if token_file is not None else None
+    token = bearer(token_file)
 
     async def asked() -> dict[str, Any]:
         return await command(token)

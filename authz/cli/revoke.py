@@ -13,6 +13,7 @@ import click
 import msgspec
 
 from authz.audit import moment
+from authz.cli.bearer import bearer
 from authz.cli.table import table
 from authz.client import AdminRefusedError, admin_delete, admin_get, admin_post
 from authz.core import BadRequestError
@@ -115,7 +116,7 @@ def list_command(limit: int, urls: tuple[str, ...], token_file: Path | None, as_
 def _everywhere(
     urls: tuple[str, ...], token_file: Path | None, ask: Callable[[str, str | None], Awaitable[dict[str, Any]]]
 ) -> dict[str, dict[str, Any]]:
-    token = token_file.read_text(encoding="ascii").strip() if token_file is not None else None
+    token = bearer(token_file)
 
     async def one(url: str) -> dict[str, Any]:
         try:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import click
 
+from authz.cli.bearer import bearer
 from authz.cli.ledger_options import DIRECTORY, could_not_find_out, filter_options, state_option
 from authz.cli.privacy_options import FILE, Places, places, privacy_options
 from authz.cli.table import printable
@@ -99,10 +100,7 @@ _OPTIONS: tuple[Callable[..., Any], ...] = (
 def _sources(urls: tuple[str, ...], token_file: Path | None, directory: Path | None, found: Places) -> list[Source]:
     if not urls:
         return [LocalLedger(directory, found.pseudonyms())]
-    try:
-        token = token_file.read_text(encoding="ascii").strip() if token_file is not None else None
-    except (OSError, UnicodeDecodeError) as error:
-        raise click.UsageError(f"--token-file: {error}") from None
+    token = bearer(token_file)
     return [RemoteLedger(url, token) for url in dict.fromkeys(urls)]
 
 

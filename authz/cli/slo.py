@@ -11,6 +11,7 @@ import msgspec
 
 from authz import slos
 from authz.audit import duration
+from authz.cli.bearer import bearer
 from authz.core import BadRequestError
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -81,7 +82,7 @@ def rules(file: Path | None, runbooks: str, factor: float) -> None:
 
 
 def _source(urls: tuple[str, ...], token_file: Path | None, how_long: str | None, window: str | None) -> Any:
-    token = token_file.read_text(encoding="ascii").strip() if token_file is not None else None
+    token = bearer(token_file)
     try:
         seconds = duration("--for", how_long) if how_long else 0.0
     except BadRequestError as error:

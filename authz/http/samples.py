@@ -3,10 +3,8 @@
 
 def sample_requests(decision: str) -> str:
     """A `curl` for an allow and one for a deny, against the decision listener's address."""
-    reach = (
-        f"curl -s --unix-socket {decision.removeprefix('unix:')} http://localhost" if decision[:5] == "unix:" else ""
-    )
-    command = reach or f"curl -s {decision}"
+    socket = f" --unix-socket {decision.removeprefix('unix:')}" if decision.startswith("unix:") else ""
+    command = f"curl -s{socket} '{'http://localhost' if socket else decision}"
     return "\n".join(
         (
             "An allow:",
@@ -21,4 +19,4 @@ def _curl(command: str, method: str, path: str) -> str:
     subject = '{"type":"user","id":"alice","properties":{"roles":["user_basic"]}}'
     resource = f'{{"type":"route","id":"{path}"}}'
     body = f'{{"subject":{subject},"action":{{"name":"{method}"}},"resource":{resource}}}'
-    return f"  {command}/access/v1/evaluation?explain=true -H 'Content-Type: application/json' -d '{body}'"
+    return f"  {command}/access/v1/evaluation?explain=true' -H 'Content-Type: application/json' -d '{body}'"

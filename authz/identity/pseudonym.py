@@ -67,7 +67,10 @@ def load_key(path: Path) -> bytes:
             mode = os.fstat(file.fileno()).st_mode
             key = file.read(4096).rstrip()
     except OSError as error:
-        raise ConfigurationError(f"the pseudonym key {path} cannot be read: {error.strerror}") from None
+        raise ConfigurationError(
+            f"the pseudonym key {path} cannot be read: {error.strerror}. Make one, if there was none: "
+            f"openssl rand -hex 32 > {path}; chmod 600 {path}"
+        ) from None
     if mode & 0o027:
         raise ConfigurationError(f"the pseudonym key {path} is open to others: chmod 600 {path}")
     if len(key) < _MIN_KEY_BYTES:

@@ -80,7 +80,14 @@ def test_an_operators_key_loses_its_line_end(tmp_path: Path) -> None:
         (KEY, 0o602, "the pseudonym key {path} is open to others: chmod 600 {path}"),
         (KEY, 0o620, "the pseudonym key {path} is open to others: chmod 600 {path}"),
         (KEY[:31] + b"\n", 0o600, "the pseudonym key {path} is shorter than 32 bytes: openssl rand -hex 32 > {path}"),
-        (None, 0, "the pseudonym key {path} cannot be read: No such file or directory"),
+        (
+            None,
+            0,
+            (
+                "the pseudonym key {path} cannot be read: No such file or directory. Make one, if there was none: "
+                "openssl rand -hex 32 > {path}; chmod 600 {path}"
+            ),
+        ),
     ],
 )
 def test_a_key_that_is_open_short_or_missing_is_refused(
