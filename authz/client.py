@@ -197,6 +197,11 @@ async def admin_get(url: str, path: str, token: str | None = None, *, deadline_s
     return await _admin("GET", url, path, None, token, deadline_seconds)
 
 
+async def admin_ready(url: str, token: str | None = None, *, deadline_seconds: float = 10.0) -> dict[str, Any]:
+    """A sidecar's `/readyz`, whether it is ready or not, asked as `admin_post`. Raises AdminRefusedError."""
+    return await _admin("GET", url, "/readyz", None, token, deadline_seconds, answers=(200, 503))
+
+
 async def admin_delete(url: str, path: str, token: str | None = None) -> dict[str, Any]:
     """Ask a sidecar's admin listener to take something away, as `admin_post`. Raises AdminRefusedError."""
     return await _admin("DELETE", url, path, None, token, 30.0)
@@ -208,9 +213,15 @@ async def admin_download(url: str, path: str, token: str | None = None, *, deadl
 
 
 async def _admin(
-    method: str, url: str, path: str, body: bytes | None, token: str | None, deadline_seconds: float
+    method: str,
+    url: str,
+    path: str,
+    body: bytes | None,
+    token: str | None,
+    deadline_seconds: float,
+    answers: tuple[int, ...] = (200,),
 ) -> dict[str, Any]:
-    said = await _admin_bytes(method, url, path, body, token, deadline_seconds)
+    said = await _admin_bytes(method, url, path, body, token, deadline_seconds, answers)
     try:
         return msgspec.json.decode(said, type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -218,7 +229,13 @@ async def _admin(
 
 
 async def _admin_bytes(
-    method: str, url: str, path: str, body: bytes | None, token: str | None, deadline_seconds: float
+    method: str,
+    url: str,
+    path: str,
+    body: bytes | None,
+    token: str | None,
+    deadline_seconds: float,
+    answers: tuple[int, ...] = (200,),
 ) -> bytes:
     socket = url.removeprefix("unix:") if url.startswith("unix:") else None
     connector = aiohttp.UnixConnector(socket) if socket else aiohttp.TCPConnector()
@@ -232,7 +249,7 @@ async def _admin_bytes(
             session.request(method, where, data=body, headers=headers, allow_redirects=False) as answer,
         ):
             said = await answer.read()
-            if answer.status != 200:
+            if answer.status not in answers:
                 raise AdminRefusedError(f"{url}: HTTP {answer.status}: {_why(said)}", answer.status)
             return said
     except (TimeoutError, aiohttp.ClientError, ValueError) as error:

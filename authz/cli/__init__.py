@@ -15,6 +15,7 @@ _COMMANDS: Final = (
     "serve",
     "check",
     "explain",
+    "status",
     "report",
     "token",
     "revoke",

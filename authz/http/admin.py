@@ -12,7 +12,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Struct
 
-from authz import log, slos
+from authz import __version__, log, slos
 from authz.core import (
     AccessRequest,
     Action,
@@ -270,7 +270,12 @@ class AdminListener:
     async def _readyz(self, _head: RequestHead) -> Reply:
         checks = self._pdp.readiness()
         ready = all(check.ok for check in checks)
-        document = {"ready": ready, "checks": {check.name: msgspec.to_builtins(check) for check in checks}}
+        document = {
+            "ready": ready,
+            "version": __version__,
+            "revision": self._pdp.policies.active.revision,
+            "checks": {check.name: msgspec.to_builtins(check) for check in checks},
+        }
         return _json(document, 200 if ready else 503)
 
     async def _metrics(self, head: RequestHead) -> Reply:
