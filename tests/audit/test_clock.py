@@ -47,7 +47,7 @@ def steps(directory: Path) -> list[dict[str, Any]]:
 
 
 async def until_recorded(directory: Path, number: int) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while len(steps(directory)) < number:
             await asyncio.sleep(0.005)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import time
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ QUICK = WriterLimits(retry_seconds=0.01, retry_most_seconds=0.02)
 
 
 async def until_healthy(ledger: LedgerWriter) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not ledger.healthy:
             await asyncio.sleep(0.002)
 
@@ -124,11 +125,12 @@ async def test_a_disk_that_takes_segments_but_no_records_is_not_filled_with_them
     ledger = writer(tmp_path, files=files, limits=WriterLimits(retry_seconds=0.05, retry_most_seconds=0.1))
     await ledger.open()
     files.fail("write", *[errno.ENOSPC, None] * 1000)
-    async with asyncio.timeout(5):
+    begun = time.monotonic()
+    async with asyncio.timeout(30):
         for _ in range(40):
             assert await outcome(ledger, "lost") != "lost"
             await asyncio.sleep(0.01)
-    assert 3 <= files.log.count("create") <= 9
+    assert 3 <= files.log.count("create") <= 4 + (time.monotonic() - begun) / 0.1
     files.forgive()
     await until_healthy(ledger)
     await ledger.record(event("after"))

@@ -308,7 +308,7 @@ class Lives(RuleBasedStateMachine):
         assert set(names) - set(self.acknowledged) == set(names) - set(ids(self.directory))
 
     async def healed(self) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not self.ledger.healthy:
                 await asyncio.sleep(0.0005)
 

@@ -95,7 +95,7 @@ def _fills_up(running: Sidecar, disk: Path, tmp_path: Path) -> None:
     wait_for("ready", lambda: get(ready)[0] == 200)
 
     leave(disk, 10 * MIB)
-    wait_for("the watermark", lambda: not get(ready)[1]["checks"]["disk"]["ok"], 5)
+    wait_for("the watermark", lambda: not get(ready)[1]["checks"]["disk"]["ok"])
     assert get(ask, alice)[0] == 200
 
     leave(disk, 0)

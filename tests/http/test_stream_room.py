@@ -34,6 +34,6 @@ async def test_no_place_is_lost_by_who_gives_up() -> None:
     room.leave()
     given.cancel()
     assert isinstance((await asyncio.gather(given, return_exceptions=True))[0], asyncio.CancelledError)
-    await asyncio.wait_for(last, 5)
+    await asyncio.wait_for(last, 30)
     room.leave()
-    await asyncio.wait_for(room.enter(), 5)
+    await asyncio.wait_for(room.enter(), 30)
