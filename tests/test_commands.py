@@ -11,6 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from authz.cli import main, program
+from authz.config import starter
+from authz.core import ConfigurationError
 from authz.http.samples import sample_requests
 
 
@@ -82,6 +84,24 @@ def test_a_token_file_that_holds_no_token_is_named(
         file.write_bytes(content)
     run = CliRunner().invoke(program, [*arguments, "--token-file", str(file)])
     assert (run.exit_code, run.output.splitlines()[-1]) == (2, f"Error: --token-file: {file}: {why}")
+
+
+def test_an_empty_token_is_no_anonymous_question() -> None:
+    """`--token "$T"` without a T asks nothing: what comes out would be taken for the token's answer."""
+    asked = ["check", "--url", "http://127.0.0.1:1", "--method", "GET", "--path", "/memory", "--token"]
+    for run in (CliRunner().invoke(program, [*asked, ""]), CliRunner().invoke(program, [*asked, "-"], input="\n")):
+        assert (run.exit_code, run.output.splitlines()[-1]) == (2, "Error: --token: is empty")
+
+
+def test_config_check_refuses_what_the_start_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An issuer whose tokens could be signed by anybody who verifies them is refused before the start."""
+    file = tmp_path / "authz.toml"
+    file.write_text(starter().replace('["RS256"]', '["HS256"]'))
+    with pytest.raises(ConfigurationError, match=r"issuers\[0\]\.algorithms: 'HS256' is not allowed"):
+        program.main(["config", "check", str(file)], standalone_mode=False)
+    file.write_text(starter())
+    program.main(["config", "check", str(file)], standalone_mode=False)
+    assert capsys.readouterr().out == f"{file}: 1 issuer(s), 1 caller(s), state /var/lib/authz\n"
 
 
 def test_a_path_that_cannot_be_written_is_one_line(

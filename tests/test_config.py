@@ -196,15 +196,31 @@ def test_other_parts_keep_their_variables() -> None:
 
 
 WRONG = {
-    "unknown setting": ("listne = 1", "unknown setting `listne`"),
-    "unknown setting in a section": ("[audit]\nmod = 1", "audit: unknown setting `mod`"),
-    "unknown setting in a list": ('[[callers]]\nname = "a"\nvai = "unix"', "callers[0]: unknown setting `vai`"),
-    "unknown section": ("[cache]\n", "unknown setting `cache`"),
+    "unknown setting": ("listne = 1", "unknown setting `listne`; did you mean `listen`?"),
+    "unknown setting in a section": ("[audit]\nmod = 1", "audit: unknown setting `mod`; did you mean `mode`?"),
+    "unknown setting in a list": (
+        '[[callers]]\nname = "a"\nvai = "unix"',
+        "callers[0]: unknown setting `vai`; did you mean `via`?",
+    ),
+    "unknown section": ("[cache]\n", "unknown setting `cache`; `authz config reference` lists all"),
     "wrong type": ("listen = 8080", "listen: Expected `str`, got `int`"),
     "wrong type in a section": ('[limits]\nbody_bytes = "big"', "limits.body_bytes: Expected `int`, got `str`"),
     "section that is none": ('audit = "strict"', "audit: Expected `object`, got `str`"),
     "list that is none": ('issuers = "x"', "issuers: Expected `array`, got `str`"),
-    "unknown choice": ('[audit]\nmode = "lenient"', "audit.mode: Invalid enum value 'lenient'"),
+    "unknown choice": (
+        '[audit]\nmode = "lenient"',
+        "audit.mode: Invalid enum value 'lenient'; it is one of strict, degraded",
+    ),
+    "unknown choice in a list": (
+        '[[callers]]\nname = "a"\nvia = "tcp"',
+        "callers[0].via: Invalid enum value 'tcp'; it is one of loopback, unix, bearer, mtls",
+    ),
+    "unknown setting deep down": (
+        "[audit.alarms.new_admin]\ntreshold = 2",
+        "audit.alarms.new_admin: unknown setting `treshold`; did you mean `threshold`?",
+    ),
+    "no address": ('listen = "127.0.0.1"', "listen: '127.0.0.1' is neither HOST:PORT nor unix:PATH"),
+    "no port": ('admin_listen = "[::1]:x"', "admin_listen: '[::1]:x' is neither HOST:PORT nor unix:PATH"),
     "out of bounds": ("workers = 2", "workers: Expected `int` <= 1"),
     "out of bounds in a list": (
         '[[issuers]]\nissuer = "i"\naudiences = ["a"]\nalgorithms = ["EdDSA"]\nkeys = "k"\nleeway_seconds = 301',
@@ -254,9 +270,22 @@ def test_a_wrong_setting_is_refused_by_its_key(file: Path, dev: str, text: str, 
 def test_a_wrong_variable_is_refused_by_its_key(file: Path) -> None:
     """A variable is held to the same as the file; one that begins like ours is a setting or a mistake."""
     dev = "dev = true\n"
-    assert refusal(file, dev, {"AUTHZ_LISTNE": "x"}) == "unknown setting `listne`"
-    assert refusal(file, dev, {"AUTHZ_CONFIGURATION": "x"}) == "unknown setting `configuration`"
-    assert refusal(file, dev, {"AUTHZ_AUDIT__MODE": "none"}) == "audit.mode: Invalid enum value 'none'"
+    assert refusal(file, dev, {"AUTHZ_LISTNE": "x"}) == (
+        "unknown setting `listne` (from AUTHZ_LISTNE); did you mean `listen`?"
+    )
+    assert refusal(file, dev, {"AUTHZ_AUDIT__MOD": "x"}) == (
+        "audit: unknown setting `mod` (from AUTHZ_AUDIT__MOD); did you mean `mode`?"
+    )
+    assert refusal(file, dev, {"AUTHZ_AUDT__MODE": "x"}) == (
+        "unknown setting `audt` (from AUTHZ_AUDT__MODE); did you mean `audit`?"
+    )
+    assert refusal(file, dev, {"AUTHZ_CONFIGURATION": "x"}) == (
+        "unknown setting `configuration` (from AUTHZ_CONFIGURATION); `authz config reference` lists all"
+    )
+    assert (
+        refusal(file, dev, {"AUTHZ_AUDIT__MODE": "none"})
+        == "audit.mode: Invalid enum value 'none'; it is one of strict, degraded"
+    )
     assert refusal(file, dev, {"AUTHZ_WORKERS": "two"}) == "workers: Expected `int`, got `str`"
     assert refusal(file, dev, {"AUTHZ_DEV": "perhaps"}) == "dev: Expected `bool`, got `str`"
     assert refusal(file, dev + 'audit = "x"', {"AUTHZ_AUDIT__MODE": "strict"}) == "audit.mode: audit is not a section"

@@ -49,6 +49,8 @@ def check(
     resource = Entity("route", path, {"host": host} if host else {})
     if token == "-":  # noqa: S105 - a dash is no password
         token = sys.stdin.read().strip()
+    if token == "":
+        raise click.UsageError("--token: is empty")
     try:
         if bundle is None:
             answer = asyncio.run(_ask(url or "", subject, method, resource, token, explain=explain))

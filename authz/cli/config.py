@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from authz.config import load, reference, starter
+from authz.identity import check_issuers
 
 
 @click.group()
@@ -25,8 +26,12 @@ def init(file: Path) -> None:
 @config.command()
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 def check(file: Path) -> None:
-    """Say whether `authz serve --config FILE` would start with these settings; exit 2 if not."""
+    """Say whether `authz serve --config FILE` would take these settings; exit 2 if not.
+
+    The files and servers that they name are not looked at: that is done at the start.
+    """
     settings = load(file)
+    check_issuers(settings.issuers)
     click.echo(f"{file}: {len(settings.issuers)} issuer(s), {len(settings.callers)} caller(s), state {settings.state}")
 
 

@@ -70,6 +70,8 @@ def new_command(
     files = PolicyFiles(directory)
     if name in files.read(f"{kind}s"):
         raise click.UsageError(f"{name}: there is such a {kind} already")
+    if kind == "route" and not name.startswith("/"):
+        raise click.UsageError(f"{name}: a route's NAME is its path and begins with /; its methods are --method")
     if kind != "scope" and not scopes:
         raise click.UsageError(f"--scope: say which scopes the {kind} {'holds' if kind == 'role' else 'needs'}")
     if kind == "role":

@@ -11,6 +11,7 @@ import msgspec
 
 from authz.config.privacy import check_privacy
 from authz.config.settings import Settings
+from authz.config.wording import worded
 from authz.core import ConfigurationError
 
 _NOT_SETTINGS = re.compile("AUTHZ_(CONFIG|SLO_[A-Z_]*|TEST_.*)")
@@ -39,7 +40,8 @@ def read(
     Raises ConfigurationError, naming the key, for unknown keys and wrong types.
     """
     document: dict[str, Any] = _read_toml(file) if file else {}
-    for path, value in _from_environment(os.environ if environment is None else environment):
+    variables = os.environ if environment is None else environment
+    for path, value in _from_environment(variables):
         _put(document, path, value)
     for name, value in (flags or {}).items():
         if value is not None:
@@ -47,7 +49,7 @@ def read(
     try:
         return msgspec.convert(document, Settings, strict=False)
     except msgspec.ValidationError as error:
-        raise ConfigurationError(_worded(error)) from None
+        raise ConfigurationError(worded(error, variables)) from None
 
 
 def checked(settings: Settings) -> Settings:
@@ -56,9 +58,9 @@ def checked(settings: Settings) -> Settings:
     Raises ConfigurationError for the first thing that is missing or refused, with the line to add.
     """
     _check_callers(settings)
+    _check_addresses(settings)
     check_privacy(settings.audit)
     if settings.dev:
-        _check_dev(settings)
         return settings
     for missing, line in production_needs(settings):
         if missing:
@@ -85,11 +87,11 @@ def split_address(address: str, key: str) -> tuple[str, int] | Path:
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
-def _check_dev(settings: Settings) -> None:
+def _check_addresses(settings: Settings) -> None:
     for key in ("listen", "admin_listen", "envoy_grpc_listen"):
         address = getattr(settings, key)
         place = split_address(address, key) if address else None
-        if isinstance(place, tuple) and place[0] not in LOOPBACK_HOSTS:
+        if settings.dev and isinstance(place, tuple) and place[0] not in LOOPBACK_HOSTS:
             raise ConfigurationError(f"{key}: --dev serves loopback and Unix sockets only, not {address}")
 
 
@@ -167,12 +169,3 @@ def _put(document: dict[str, Any], path: list[str], value: Any) -> None:
         if not isinstance(document, dict):
             raise ConfigurationError(f"{'.'.join(path)}: {section} is not a section")
     document[last] = value
-
-
-def _worded(error: msgspec.ValidationError) -> str:
-    """`audit.mode: Expected ...`, with the key first."""
-    what, _, where = str(error).partition(" - at `$")
-    if "unknown field" in what:
-        what = what.replace("Object contains unknown field", "unknown setting")
-    key = where.rstrip("`").lstrip(".")
-    return f"{key}: {what}" if key else what

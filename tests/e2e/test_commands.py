@@ -177,5 +177,8 @@ def test_settings_come_from_the_environment_too(tmp_path: Path) -> None:
     with sidecar(tmp_path / "state", environment={"AUTHZ_DEV": "true", "AUTHZ_LOG__LEVEL": "error"}) as running:
         started = running.decision.startswith("http://127.0.0.1:")
 
-    assert (refused.returncode, refused.stderr) == (2, "authz: unknown setting `audt`\n")
+    assert (refused.returncode, refused.stderr) == (
+        2,
+        "authz: unknown setting `audt` (from AUTHZ_AUDT__MODE); did you mean `audit`?\n",
+    )
     assert started

@@ -127,6 +127,18 @@ def test_nothing_is_written_over(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_route_is_named_by_its_path(tmp_path: Path) -> None:
+    """A method in front of the path is refused before anything is written, and the message says where it goes."""
+    init(tmp_path / "mine")
+    refused = authz("new", "route", "GET /books", "--into", tmp_path / "mine", "--scope", "admin:read")
+    assert (refused.returncode, refused.stderr.splitlines()[-1]) == (
+        2,
+        "Error: GET /books: a route's NAME is its path and begins with /; its methods are --method",
+    )
+    assert PolicyFiles(tmp_path / "mine").read("routes") == {}
+
+
+@pytest.mark.slow
 def test_new_adds_what_it_is_asked_for_with_its_case(tmp_path: Path) -> None:
     """A scope, a role and a route each stand in their file, comments kept, and in a case file."""
     mine = tmp_path / "mine"
