@@ -45,7 +45,7 @@ async def begin(settings: Settings, store: BundleStore, engine: Engine) -> Begun
         return Begun(candidate, trust, journal, None, confirmed=True)
     source = source_in(settings.policy)
     if journal.pinned:
-        candidate = await _kept(store, journal.active, trust, engine)
+        candidate = await _held(store, journal, trust, engine)
         return Begun(candidate, trust, journal, source, confirmed=False)
     begun = await _followed(source, trust, journal, store, engine)
     return await _replayed_first(begun, store, engine) if settings.policy.replay_sample else begun
@@ -111,6 +111,16 @@ async def _offered(archive: bytes, source: str, trust: Trust, journal: Journal, 
     examined = await asyncio.to_thread(examine, archive, trust)
     hold_to_journal(journal, examined, ordered=bool(trust.keys))
     return await loaded(archive, examined, engine, source, trust.max_bytes)
+
+
+async def _held(store: BundleStore, journal: Journal, trust: Trust, engine: Engine) -> Candidate:
+    try:
+        return await _kept(store, journal.active, trust, engine)
+    except AuthzError as error:
+        raise ConfigurationError(
+            f"policy.source: a rollback holds {journal.active}, and what is kept of it cannot be used: {error}. "
+            f"Put its signed bundle back as <state>/bundles/{journal.active}.tar.gz"
+        ) from error
 
 
 async def _kept(store: BundleStore, revision: str, trust: Trust, engine: Engine) -> Candidate:

@@ -53,6 +53,14 @@ async def test_a_rollback_holds_until_the_next_activate(start: Start, tmp_path: 
     }
 
     await running.stop()
+    kept = running.state / "bundles" / "r1.tar.gz"
+    whole = kept.read_bytes()
+    kept.write_bytes(source.read_bytes()[:-100])
+    with pytest.raises(
+        ConfigurationError, match=r"a rollback holds r1, .*Put its signed bundle back as .*/r1\.tar\.gz"
+    ):
+        await start(**flags)
+    kept.write_bytes(whole)
     again = await start(**flags)
     assert (await status(again))["pinned"] == "on-call: r2 locks people out"
     assert again.pdp.policies.active.revision == "r1"
