@@ -112,13 +112,13 @@ def test_head_has_no_body() -> None:
     assert problem(head(method="HEAD"), decision("token_expired"), 401) == Reply(
         401, {"X-Decision-Id": "id-1", "WWW-Authenticate": 'Bearer realm="authz", error="invalid_token"'}
     )
-    assert refusal(head(method="HEAD"), 400, "bad_request", "no") == Reply(400, {})
+    assert refusal(head(method="HEAD"), 400, "bad_request", "no") == Reply(400, {}, refusal="bad_request")
 
 
 def test_a_refusal_is_problem_json() -> None:
     """An answer that is no decision has the same shape, without a decision's ID."""
     reply = refusal(head(), 413, "too_large", "The body is larger than limits.body_bytes")
-    assert reply == Reply(413, {"Content-Type": "application/problem+json"}, reply.body)
+    assert reply == Reply(413, {"Content-Type": "application/problem+json"}, reply.body, "too_large")
     assert json.loads(reply.body) == {
         "type": "about:blank",
         "title": "Content Too Large",
