@@ -7,6 +7,7 @@ import msgspec
 from opapywasm import UNDEFINED, OpaWasmError, OpaWasmPolicy, PolicyConfig
 
 from authz.core import (
+    MAX_ANSWER_BYTES,
     POLICY_ALLOWS,
     POLICY_DENIES,
     Candidates,
@@ -88,6 +89,10 @@ class _Probe:
         if decision.reason not in known:
             fix = "declare it in data.authz.catalogue.reasons" if not decision.allow else f"say one of {sorted(known)}"
             self._breaches.append(("decision", f"for {asked}: {decision.reason!r} is no reason of {verdict} ({fix})"))
+        elif decision.allow and decision.missing:
+            self._breaches.append(("decision", f"for {asked}: an allow has nothing in `missing`"))
+        elif len(msgspec.json.encode(decision)) > MAX_ANSWER_BYTES:
+            self._breaches.append(("decision", f"for {asked}: it is longer than {MAX_ANSWER_BYTES} bytes"))
         elif read_decision(msgspec.json.encode([{"result": decision}]), reasons) != decision:
             self._breaches.append(("decision", f"for {asked}: its limits or headers cannot be used"))
 

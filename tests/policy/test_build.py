@@ -191,6 +191,16 @@ GET = '{"method": "GET", "path": "/a/{b}", "params": {"b": {}}}'
             ["decision for an empty input: its limits or headers cannot be used"],
         ),
         (
+            'decision := {"allow": true, "reason": "public_route", "scopes": [], "missing": ["a"]}',
+            "{}",
+            ["decision for an empty input: an allow has nothing in `missing`"],
+        ),
+        (
+            f'decision := {{"allow": false, "reason": "not_owner", "scopes": ["{"s" * 10_240}"]}}',
+            "{}",
+            ["decision for an empty input: it is longer than 10240 bytes"],
+        ),
+        (
             'decision := {"allow": false, "reason": "scope_missing", "scopes": [1 | input.action]}',
             f'{{"routes": [{GET}]}}',
             [
