@@ -9,6 +9,8 @@ from authz.config.stream import StreamSettings
 from authz.core import ScopeMode
 
 _Count = Annotated[int, Meta(ge=0)]
+_Word = Annotated[str, Meta(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z", max_length=64)]
+"""A token of RFC 9110 section 5.6.2, as names of cookies and subprotocols are."""
 _Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 
 
@@ -67,6 +69,14 @@ class CallerSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         bool,
         Meta(description="X-Request-ID is its own and never a client's: a repeated one is a retry, and counts once."),
     ] = False
+    token_cookie: Annotated[
+        _Word | None,
+        Meta(description="Gateway: the cookie with the user's token where there is none in `Authorization`."),
+    ] = None
+    token_subprotocol: Annotated[
+        _Word | None,
+        Meta(description="Gateway: what a WebSocket subprotocol begins with that is the user's token from there on."),
+    ] = None
     bundle: Annotated[
         bool, Meta(description="May fetch the bundle in force from /v1/policy/bundle, as an OPA server does.")
     ] = False

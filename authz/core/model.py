@@ -46,6 +46,7 @@ class Caller(Struct, frozen=True):
 
     `observes`: it lets everything pass, and its decisions are recorded as not enforced. `trusted_hops`: how many
     proxies of ours add themselves to X-Forwarded-For. `sets_request_id`: no client has a say in its X-Request-ID.
+    `token_cookie`, `token_subprotocol`: where else than in `Authorization` its clients' tokens may be.
     """
 
     name: str
@@ -53,6 +54,8 @@ class Caller(Struct, frozen=True):
     observes: bool = False
     trusted_hops: int = 1
     sets_request_id: bool = False
+    token_cookie: str | None = None
+    token_subprotocol: str | None = None
 
 
 class AccessRequest(Struct, frozen=True, kw_only=True):

@@ -26,6 +26,7 @@ from authz.gateways.wire import (
     correlation,
     provenance,
     single,
+    token_elsewhere,
 )
 
 _SPOKEN = (envoy, nginx, ingress_nginx, traefik, caddy, haproxy, apisix)
@@ -68,6 +69,7 @@ __all__ = [
     "provenance",
     "refusal",
     "single",
+    "token_elsewhere",
     "write",
     "write_observed",
 ]

@@ -7,7 +7,7 @@ one of ours has one, and a 503 is none at all but an error of the call.
 from authz.core import AccessRequest, Caller
 from authz.gateways.original import Told, question
 from authz.gateways.protobuf import Message, bytes_field, number_field
-from authz.gateways.wire import Provenance, Reply, bearer_token, correlation, single
+from authz.gateways.wire import Provenance, Reply, correlation, single, user_token
 
 METHOD = "/envoy.service.auth.v3.Authorization/Check"
 
@@ -50,7 +50,7 @@ def read(check: bytes, caller: Caller, within_seconds: float | None = None) -> A
         "within_seconds": within_seconds,
     }
     told = Told(http.text(_METHOD), http.text(_PATH), http.text(_HOST))
-    return question("envoy-grpc", told, caller, bearer_token(headers), whence)
+    return question("envoy-grpc", told, caller, user_token(headers, caller), whence)
 
 
 def wrap(reply: Reply) -> bytes | None:

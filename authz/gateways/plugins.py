@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from authz.core import AccessRequest, BadRequestError, Caller
 from authz.gateways.original import Told, question
-from authz.gateways.wire import Provenance, Reply, bearer_token, correlation, single
+from authz.gateways.wire import Provenance, Reply, correlation, single, user_token
 
 MAX_HEADERS = 100
 """OpenResty's `get_headers()` stops at so many: what came after them the upstream sees, and we do not."""
@@ -66,7 +66,7 @@ def asked(dialect: str, request: PluginRequest, ip: str | None, caller: Caller) 
         raise BadRequestError(f"headers: {MAX_HEADERS} or more, of which the plugin does not tell all")
     told = Told(request.method, quote(request.path, safe=_PLAIN), request.host)
     whence: Provenance = {**correlation(headers), "ip": ip, "user_agent": single(headers, "user-agent")}
-    return question(dialect, told, caller, bearer_token(headers), whence)
+    return question(dialect, told, caller, user_token(headers, caller), whence)
 
 
 def document(reply: Reply, status_member: str, body_member: str) -> Reply:

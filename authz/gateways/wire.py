@@ -101,6 +101,29 @@ def bearer_token(headers: Headers) -> BearerToken | None:
     return BearerToken(value[len(_BEARER) :].strip()) if value[: len(_BEARER)].lower() == _BEARER else None
 
 
+def user_token(headers: Headers, caller: Caller) -> BearerToken | None:
+    """The token of a gateway's client: that in `Authorization`, else where else this gateway's clients have theirs."""
+    return bearer_token(headers) or token_elsewhere(headers, caller)
+
+
+def token_elsewhere(headers: Headers, caller: Caller) -> BearerToken | None:
+    """A token in the caller's cookie or WebSocket subprotocol; several are joined, which the verifier refuses."""
+    if caller.token_cookie is None and caller.token_subprotocol is None:
+        return None
+    found: list[str] = []
+    if caller.token_cookie is not None:
+        found += _after(f"{caller.token_cookie}=", headers.getall("Cookie", _ABSENT), ";")
+    if caller.token_subprotocol is not None:
+        found += _after(caller.token_subprotocol, headers.getall("Sec-WebSocket-Protocol", _ABSENT), ",")
+    return BearerToken(",".join(found)) if found else None
+
+
+def _after(beginning: str, values: list[str], separator: str) -> list[str]:
+    """What follows the beginning in each part that has it; an empty one is none."""
+    parts = [part.strip() for value in values for part in value.split(separator)]
+    return [part[len(beginning) :] for part in parts if part.startswith(beginning) and part != beginning]
+
+
 def single(headers: Headers, name: str) -> str | None:
     """As `once`, as text: what a client sent as raw bytes is readable afterwards, and no longer what it was."""
     value = once(headers, name)

@@ -32,6 +32,8 @@ class KnownCaller:
             settings.observe,
             settings.trusted_hops,
             settings.sets_request_id,
+            settings.token_cookie,
+            settings.token_subprotocol,
         )
         self.may_explain = settings.explain
         self.may_fetch_bundle = settings.bundle

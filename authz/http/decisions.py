@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from authz.core import DecisionPoint
-from authz.gateways import DIALECTS, PLUGINS, RequestHead, dialect_prefix, write, write_observed
+from authz.gateways import DIALECTS, PLUGINS, RequestHead, dialect_prefix, token_elsewhere, write, write_observed
 from authz.http.answers import Answer, Route, only_post, read_body, refused, response, shown
 from authz.http.callers import Callers
 from authz.http.errors import NotFoundError
@@ -59,6 +59,7 @@ class DecisionListener:
 
     async def _check(self, head: RequestHead, request: web.BaseRequest, prefix: str) -> Answer:
         known, token = self._callers.identify(request, prefix)
+        token = token or token_elsewhere(request.headers, known.caller)
         dialect = DIALECTS[prefix]
         asked = dialect.read(RequestHead(head.method, head.target[len(prefix) :], head.headers), known.caller, token)
         decision = await self._decide(asked)

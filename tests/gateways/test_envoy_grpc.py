@@ -2,7 +2,7 @@
 
 import pytest
 
-from authz.core import REASONS, BearerToken, Kind
+from authz.core import REASONS, BearerToken, Caller, Kind
 from authz.gateways import envoy_grpc, write
 from authz.gateways.protobuf import Message, bytes_field, number_field
 from tests.gateways.questions import ALICE, CALLER, EVIL, TRACE, decision, head, members_of, question
@@ -123,3 +123,11 @@ def test_only_a_clear_allow_is_ok(reason: str, allow: bool) -> None:
     code, holds, _ = response(encoded)
     assert code == {200: 0, 401: 16, 403: 7, 429: 8}[kind.value]
     assert holds == ("ok" if allow and kind is Kind.ALLOW else "denied")
+
+
+def test_a_token_may_be_in_a_cookie_where_that_is_configured() -> None:
+    """As over HTTP: in the client's headers, as Envoy tells them."""
+    told = check([("cookie", "a=b; session=abc")])
+    asked = [envoy_grpc.read(told, caller) for caller in (Caller("edge", token_cookie="session"), Caller("edge"))]
+
+    assert [each.token and each.token.reveal() for each in asked] == ["abc", None]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from authz.core import REASONS, BadRequestError, BearerToken, Kind, split_path
+from authz.core import REASONS, BadRequestError, BearerToken, Caller, Kind, split_path
 from authz.gateways import PLUGINS, write
 from tests.gateways.questions import ALICE, CALLER, TRACE, decision, head, members_of, question
 
@@ -170,3 +170,13 @@ def test_only_a_clear_allow_is_true(plugin: Any, reason: str, allow: bool) -> No
     assert json.loads(reply.body)["result"]["allow"] is (allow and kind is Kind.ALLOW)
     undecided = kind is Kind.UNDECIDED or (kind is Kind.ALLOW and not allow)
     assert reply.status == (503 if undecided else 200)
+
+
+@PLUGIN
+def test_a_token_may_be_in_a_cookie_where_that_is_configured(plugin: Any) -> None:
+    """As in a check: in the client's headers, as the plugin tells them."""
+    request = {"method": "GET", "path": "/memory", "host": "api.test", "headers": {"cookie": "a=b; session=abc"}}
+    posted = json.dumps({"input": {**request, "request": {**request, "http": request}}}).encode()
+    asked = [plugin.read(posted, caller) for caller in (Caller("edge", token_cookie="session"), Caller("edge"))]
+
+    assert [each.token and each.token.reveal() for each in asked] == ["abc", None]

@@ -3,7 +3,9 @@
 import pytest
 from multidict import CIMultiDict
 
+from authz.core import Caller
 from authz.gateways import bearer_token, provenance
+from authz.gateways.wire import user_token
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
@@ -38,6 +40,36 @@ def test_a_token_is_read_whole_or_not_at_all(values: list[str], token: str | Non
     """Never the first of several: a repeated header is one text with a comma in it, which no verifier accepts."""
     found = bearer_token(headers(*(("authorization", value) for value in values)))
     assert (found.reveal() if found else None) == token
+
+
+ELSEWHERE: dict[str, tuple[list[tuple[str, str]], str | None]] = {
+    "nowhere": ([], None),
+    "a cookie": ([("Cookie", "a=b; session=abc; c=d")], "abc"),
+    "a cookie that was taken away": ([("Cookie", "session=")], None),
+    "another cookie's end": ([("Cookie", "my-session=abc; a=session=abc")], None),
+    "a cookie in other letters": ([("Cookie", "Session=abc")], None),
+    "a cookie in quotes": ([("Cookie", 'session="abc"')], '"abc"'),
+    "two cookies": ([("Cookie", "session=abc; session=def")], "abc,def"),
+    "two headers": ([("Cookie", "session=abc"), ("Cookie", "session=abc")], "abc,abc"),
+    "a subprotocol": ([("Sec-WebSocket-Protocol", "chat, bearer.abc.def")], "abc.def"),
+    "two subprotocols": ([("Sec-WebSocket-Protocol", "bearer.abc,bearer.def")], "abc,def"),
+    "an empty subprotocol": ([("Sec-WebSocket-Protocol", "bearer.")], None),
+    "both": ([("Cookie", "session=abc"), ("Sec-WebSocket-Protocol", "bearer.abc")], "abc,abc"),
+    "Authorization too": ([("Cookie", "session=abc"), ("Authorization", "Bearer def")], "def"),
+    "Authorization, but no token": ([("Cookie", "session=abc"), ("Authorization", "Basic YTpi")], "abc"),
+}
+
+
+@pytest.mark.parametrize(("sent", "token"), ELSEWHERE.values(), ids=ELSEWHERE.keys())
+def test_a_token_elsewhere_is_read_where_a_gateway_is_said_to_have_it(
+    sent: list[tuple[str, str]], token: str | None
+) -> None:
+    """In its cookie or subprotocol, after `Authorization`; of two, neither counts. Others' are not looked at."""
+    gateway = Caller("gateway", token_cookie="session", token_subprotocol="bearer.")
+    found, plain = user_token(headers(*sent), gateway), user_token(headers(*sent), Caller("gateway"))
+
+    assert (found.reveal() if found else None) == token
+    assert plain is None or plain.reveal() == "def"
 
 
 def test_an_underscore_is_not_a_hyphen() -> None:

@@ -133,6 +133,29 @@ async def test_an_observing_caller_is_never_blocked_and_its_decisions_say_so(sta
     ]
 
 
+@DIALECT
+async def test_a_token_may_be_in_a_cookie_where_that_is_configured(start: Start, name: str) -> None:
+    """It is then verified as any other, and only for gateways: an AuthZEN caller's own cookies mean nothing."""
+    configured = {"token_cookie": "session", "token_subprotocol": "bearer."}
+    running = await start(callers=[{"name": "gateway", "via": "loopback", **configured}])
+    token, url = running.token("alice", "user_basic"), f"{running.decision}/check/{name}"
+    asked = [
+        {"Cookie": f"theme=dark; session={token}"},
+        {"Sec-WebSocket-Protocol": f"chat, bearer.{token}"},
+        {"Cookie": f"session={token}; session={token}"},
+        {"Cookie": "session=forged"},
+    ]
+    answers = [await running.send("GET", url, headers=told(name, "GET", "/memory") | each) for each in asked]
+    evaluation = {"subject": {"type": "user", "id": ""}, "action": {"name": "GET"}}
+    resource = {"type": "route", "id": "/memory"}
+    beside = await running.evaluate({**evaluation, "resource": resource}, headers=asked[0])
+
+    assert [answer.status for answer in answers] == [200, 200, 401, 401]
+    assert [event["reason"] for event in await decided(running, 3)] == ["token_missing", *["token_malformed"] * 2]
+    assert beside.body == {"decision": False}
+    assert token not in running.on_disk()
+
+
 PLUGIN_ROUTES = {"kong": "/v1/data/authz/kong", "apisix-opa": "/v1/data/authz/apisix"}
 PLUGIN = pytest.mark.parametrize(("name", "route"), PLUGIN_ROUTES.items())
 
