@@ -8,6 +8,7 @@ import msgspec
 
 from authz.audit.filters import Filter
 from authz.audit.location import stream_directories
+from authz.audit.placed import placed
 from authz.audit.query import read_event, search
 from authz.audit.trail import Place
 from authz.audit.trail.reading import StreamReader
@@ -67,7 +68,7 @@ class LiveTail:
             for line in lines:
                 if self._passes(line):
                     ts = line.partition(_TS)[2][:27]
-                    yield _Line(ts, b'%b,"stream":%b}' % (line[:-1], msgspec.json.encode(name)))
+                    yield _Line(ts, _told(line, name))
 
     def _passes(self, line: bytes) -> bool:
         if not self._wanted.may_pass(line):
@@ -78,3 +79,10 @@ class LiveTail:
     def _is_before(self, event: dict[str, Any]) -> bool:
         place = self._places.get(event["stream"])
         return place is not None and bool(event["seq"] <= place.seq)
+
+
+def _told(line: bytes, stream: str) -> bytes:
+    """As `placed`, of the record's bytes; few records speak of a stream themselves."""
+    if b'"stream":' in line:
+        return msgspec.json.encode(placed(msgspec.json.decode(line), stream))
+    return b'%b,"stream":%b}' % (line[:-1], msgspec.json.encode(stream))

@@ -19,6 +19,7 @@ from authz.audit.extent import Extent, extents, lines_backward
 from authz.audit.filters import Filter, Pseudonyms, read_filter
 from authz.audit.index import Index, IndexUnusableError, open_index
 from authz.audit.location import LedgerUnreadableError, NoSuchEventError, state_directory, stream_directories
+from authz.audit.placed import placed
 from authz.audit.trail import Place
 from authz.core import BadRequestError
 
@@ -222,8 +223,7 @@ class _Tail:
             if self._wanted.may_pass(line):
                 event = read_event(line)
                 if event is not None and self._wanted.passes(event):
-                    event["stream"] = self._directory.name
-                    yield event
+                    yield placed(event, self._directory.name)
 
 
 def _with_index(
@@ -303,6 +303,5 @@ def _by_id(directories: Sequence[Path], event_id: str) -> _Event | None:
             for line in _lines(extent):
                 event = read_event(line) if needle in line else None
                 if event is not None and event.get("id") == event_id:
-                    event["stream"] = directory.name
-                    return event
+                    return placed(event, directory.name)
     return None

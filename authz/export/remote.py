@@ -64,6 +64,7 @@ def _pages(url: str, token: str | None, asked: dict[str, str]) -> Iterator[Recor
 def _recorded(raw: msgspec.Raw) -> Recorded:
     stream = msgspec.json.decode(raw, type=_Stated).stream
     line = bytes(raw).removesuffix(b',"stream":%b}' % msgspec.json.encode(stream)) + b"}"
+    line = line.replace(b'"about_stream":', b'"stream":', 1)
     event: dict[str, Any] = msgspec.json.decode(line)
     return Recorded(stream, line, event)
 

@@ -53,8 +53,12 @@ def _newest_first(condition: str) -> list[int]:
 
 
 def test_events_come_newest_first_as_they_were_recorded(state: Path) -> None:
-    """Every record, with the stream's name added."""
-    expected = [{**record, "stream": STREAM} for record in reversed(records(state))]
+    """Every record, with the name of the stream it lies in added; one that it states itself is kept beside that."""
+    stated = [
+        {"about_stream" if name == "stream" else name: record[name] for name in record} for record in records(state)
+    ]
+    expected = [{**record, "stream": STREAM} for record in reversed(stated)]
+    assert {record["about_stream"] for record in stated if record["type"] == "audit.segment_open"} == {STREAM}
     assert get_audit_events(1000, path=state) == expected
     assert get_audit_events(path=state, limit=5) == expected[:5]
 

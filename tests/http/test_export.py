@@ -38,6 +38,18 @@ async def test_the_same_records_as_from_the_directory(
     assert (lines[1] + lines[0])[::-1] == lines[2]
 
 
+async def test_records_that_speak_of_a_stream_are_exported_as_they_are(running: Running, tmp_path: Path) -> None:
+    """Without a filter too: what a record itself says of a stream is neither lost nor taken for the one it lies in."""
+    (tmp_path / "token").write_text(running.token("root", "admin"))
+    await running.check("GET", "/memory/1", token=running.token("alice", "user_basic"))
+    local = await run("-o", tmp_path / "local", "--state", running.state)
+    there = await run("-o", tmp_path / "there", "--url", running.admin, "--token-file", tmp_path / "token")
+    opened = await run("-o", tmp_path / "opened", "--state", running.state, "--type", "audit.segment_open")
+    assert [each.exit_code for each in (local, there, opened)] == [0, 0, 0]
+    assert (tmp_path / "opened").read_bytes()
+    assert set((tmp_path / "local").read_bytes().splitlines()) <= set((tmp_path / "there").read_bytes().splitlines())
+
+
 async def test_what_a_sidecar_refuses_is_said(running: Running, tmp_path: Path) -> None:
     """Exit 3 without the right to read, or when nobody answers; nothing is written."""
     refused = await run("-o", tmp_path / "all", "--url", running.admin)

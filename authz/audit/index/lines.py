@@ -12,6 +12,7 @@ import msgspec
 
 from authz.audit.extent import extents
 from authz.audit.index.row import DIGEST_BYTES, SHAPE_BITS, Row, position, row_of, shape_of
+from authz.audit.placed import placed
 from authz.audit.record import MAX_RECORD_BYTES, PREV
 from authz.audit.segment import is_segment_of, segment_names
 from authz.audit.stored import is_stored, open_segment
@@ -104,8 +105,7 @@ class SegmentLines:
             raise NotTheRecordError(f"the record there has another {', '.join(names)}")
         if shape is not None and shape != shape_of(fields):
             raise NotTheRecordError("the record there is of another shape")
-        fields["stream"] = self.stream
-        return fields
+        return placed(fields, self.stream)
 
 
 def _counted_bytes(path: Path) -> int:
