@@ -62,6 +62,7 @@ def test_a_command_loads_what_it_needs(arguments: tuple[str, ...], unneeded: tup
         ("audit", "erase", "--subject", "a", "--url", "http://127.0.0.1:1"),
         ("audit", "export", "-o", "x.jsonl", "--url", "http://127.0.0.1:1"),
         ("policy", "status", "--url", "http://127.0.0.1:1"),
+        ("status", "--url", "http://127.0.0.1:1"),
         ("policy", "matrix", "http://127.0.0.1:1"),
         ("explain", "x", "--url", "http://127.0.0.1:1"),
         ("slo", "report", "--url", "http://127.0.0.1:1"),

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from authz.cli.bearer import bearer
 from authz.cli.table import printable, table
 from authz.replicas import COLUMNS, revisions, standings
 
@@ -24,7 +25,7 @@ def status(urls: tuple[str, ...], token_file: Path | None, as_json: bool) -> Non
 
     Exit 0: all were asked and have one revision in force, 1: the revisions differ, 3: one could not be asked.
     """
-    token = token_file.read_text(encoding="ascii").strip() if token_file is not None else None
+    token = bearer(token_file)
     found = asyncio.run(standings(urls, token))
     known = revisions(found)
     if as_json:
