@@ -6,7 +6,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from authz.core import AccessRequest, Action, BearerToken, Caller, Entity
-from authz.gateways.wire import Headers, Provenance, RequestHead, correlation, once, provenance, single
+from authz.gateways.wire import Headers, Provenance, RequestHead, correlation, once, provenance, readable, single
 
 Read = Callable[[RequestHead, Caller, BearerToken | None], AccessRequest]
 
@@ -77,5 +77,6 @@ def forwarded(headers: Headers, caller: Caller) -> Provenance:
 
 def forwarded_for(headers: Headers, trusted_hops: int) -> str | None:
     """The address that the outermost of our own proxies saw; None when fewer of them are named than there are."""
-    addresses = [each.strip() for each in ",".join(headers.getall("X-Forwarded-For", [])).split(",")]
+    told = readable(",".join(headers.getall("X-Forwarded-For", [])))
+    addresses = [each.strip() for each in told.split(",")]
     return addresses[-trusted_hops] or None if len(addresses) >= trusted_hops else None

@@ -125,9 +125,14 @@ def _after(beginning: str, values: list[str], separator: str) -> list[str]:
 
 
 def single(headers: Headers, name: str) -> str | None:
-    """As `once`, as text: what a client sent as raw bytes is readable afterwards, and no longer what it was."""
+    """As `once`, as text."""
     value = once(headers, name)
-    return value if value is None or value.isascii() else value.encode("utf-8", "replace").decode()
+    return value if value is None else readable(value)
+
+
+def readable(value: str) -> str:
+    """A field as text: what a client sent as raw bytes is readable afterwards, and no longer what it was."""
+    return value if value.isascii() else value.encode("utf-8", "replace").decode()
 
 
 def once(headers: Headers, name: str) -> str | None:

@@ -126,6 +126,7 @@ HOPS: dict[str, tuple[list[str], int, str | None]] = {
     "fewer than there should be": (["192.0.2.1"], 2, None),
     "none": ([], 1, None),
     "empty": ([""], 1, None),
+    "raw bytes, which no record could hold": ([b"caf\xe9".decode("utf-8", "surrogateescape")], 1, "caf?"),
     "a client's comma": (["6.6.6.6,, 192.0.2.1"], 2, None),
 }
 
