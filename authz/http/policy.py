@@ -19,6 +19,7 @@ from authz.policy import Narrowed, NotADecisionError, cells, explain_event, matr
 EXPLAIN: Final = "/v1/policy/explain/"
 
 _T = TypeVar("_T")
+_MOST_REASON_CHARACTERS = 500
 
 
 class Activate(Struct, frozen=True, forbid_unknown_fields=True):
@@ -79,6 +80,7 @@ class PolicyRoutes:
     async def activate(self, body: bytes, who: str) -> Reply:
         """`POST /v1/policy/activate`."""
         asked = _decoded(body, Activate)
+        _check_reason(asked.reason, needed=asked.accept_flips)
         return await self._done(
             lambda: self._pdp.activation.activate(asked.revision, who, asked.reason, accept_flips=asked.accept_flips)
         )
@@ -86,6 +88,7 @@ class PolicyRoutes:
     async def rollback(self, body: bytes, who: str) -> Reply:
         """`POST /v1/policy/rollback`."""
         asked = _decoded(body, Rollback)
+        _check_reason(asked.reason, needed=True)
         return await self._done(lambda: self._pdp.activation.rollback(asked.revision, who, asked.reason))
 
     def _status(self) -> Reply:
@@ -102,6 +105,12 @@ class PolicyRoutes:
             document = {"type": "about:blank", "title": "Conflict", "status": 409, "reason": reason}
             return _json({**document, "detail": str(error)}, 409, "application/problem+json")
         return self._status()
+
+
+def _check_reason(reason: str, *, needed: bool) -> None:
+    """It is recorded, and a rollback's is shown for as long as it holds. Raises BadRequestError."""
+    if len(reason) > _MOST_REASON_CHARACTERS or not reason.isprintable() or (needed and not reason.strip()):
+        raise BadRequestError(f"reason: must say in 1 to {_MOST_REASON_CHARACTERS} printable characters why")
 
 
 def _json(document: Any, status: int = 200, media: str = "application/json") -> Reply:

@@ -87,6 +87,18 @@ async def test_commands_take_the_scope(start: Start, tmp_path: Path) -> None:
     assert refused == [400, 400, 400, 400]
 
 
+@pytest.mark.parametrize("reason", ["", "  ", "r" * 501, "ends\nhere"])
+async def test_a_command_says_why(start: Start, reason: str) -> None:
+    """In words that fit into a record and a line; nothing is done or recorded without."""
+    running = await start(**{"admin.tokens": HAMMER})
+    revision = running.pdp.policies.active.revision
+    back = await command(running, "rollback", {"reason": reason})
+    onward = await command(running, "activate", {"revision": revision, "reason": reason, "accept_flips": True})
+    said = "reason: must say in 1 to 500 printable characters why"
+    assert [(each.status, each.body["detail"]) for each in (back, onward)] == [(400, said)] * 2
+    assert await running.events(type="admin.config_changed") == []
+
+
 async def test_a_start_without_a_policy_fails_clearly(start: Start, tmp_path: Path) -> None:
     """No file, no keys, no trust: the message names the setting."""
     release = make_signer(tmp_path, "release")
