@@ -9,7 +9,6 @@ from uuid import UUID
 import msgspec
 import structlog
 
-from authz.audit import MAX_RECORD_BYTES
 from authz.core import (
     MOST_REPORTED,
     OUTCOMES_REPORTED,
@@ -35,8 +34,6 @@ MOST_UNDER_WAY: Final = 2048
 
 _AT_A_TIME: Final = 32
 """Events that are read in one turn of the loop, so that no decision waits long for them."""
-
-_MOST_BODY_BYTES: Final = MAX_RECORD_BYTES - 1024
 
 _PATIENCE_SECONDS: Final = 5.0
 
@@ -133,8 +130,6 @@ class Reporter:
         if decisions.identities is not None:
             pseudonyms = await decisions.identities.disguise(identified_by_reported(event, place))
         body = account_of_reported(event, caller, policy, place, pseudonyms, decisions.fields)
-        if event.context is not None and len(msgspec.json.encode(body)) > _MOST_BODY_BYTES:
-            return Refused("event_too_large", "context", "context: holds too many values to record; send fewer")
         route = place.route.path if place.route is not None else None
         return _Read(event, route, Event(self._record_id(caller, event.id), event.type, body))
 
