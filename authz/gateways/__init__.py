@@ -15,7 +15,7 @@ from authz.gateways import (
 )
 from authz.gateways.opa_data import OPA_DATA
 from authz.gateways.plugins import Plugin
-from authz.gateways.replies import printable, problem, refusal, write, write_observed
+from authz.gateways.replies import printable, problem, refusal, without_body, write, write_observed
 from authz.gateways.wire import (
     Dialect,
     Headers,
@@ -70,6 +70,7 @@ __all__ = [
     "refusal",
     "single",
     "token_elsewhere",
+    "without_body",
     "write",
     "write_observed",
 ]

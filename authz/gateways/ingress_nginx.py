@@ -28,4 +28,4 @@ def _whence(headers: Headers) -> Provenance:
     return {**correlation(headers), "ip": ip, "user_agent": agent}
 
 
-DIALECT = Dialect("ingress-nginx", read, write_without_body)
+DIALECT = Dialect("ingress-nginx", read, write_without_body, bodiless=True)

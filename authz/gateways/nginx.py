@@ -8,4 +8,4 @@ from authz.gateways.original import ORIGINAL, reads, stated
 from authz.gateways.replies import write_without_body
 from authz.gateways.wire import Dialect
 
-DIALECT = Dialect("nginx", reads("nginx", ORIGINAL, stated), write_without_body)
+DIALECT = Dialect("nginx", reads("nginx", ORIGINAL, stated), write_without_body, bodiless=True)

@@ -23,8 +23,13 @@ def write(head: RequestHead, decision: Decision) -> Reply:
 
 def write_without_body(head: RequestHead, decision: Decision) -> Reply:
     """As `write`, with no body ever: nginx throws it away, and the connection with it."""
-    reply = write(head, decision)
-    return Reply(reply.status, {k: v for k, v in reply.headers.items() if k != "Content-Type"})
+    return without_body(write(head, decision))
+
+
+def without_body(reply: Reply) -> Reply:
+    """The same reply, its status and headers alone."""
+    headers = {name: value for name, value in reply.headers.items() if name != "Content-Type"}
+    return Reply(reply.status, headers, refusal=reply.refusal)
 
 
 def write_observed(decision: Decision) -> Reply:

@@ -39,12 +39,14 @@ class Dialect(NamedTuple):
 
     `read` gets the user's token beside the head: `Authorization` may hold the caller's own secret instead.
     `path_follows`: the client's own target stands behind the dialect's prefix, and `read` gets it without that.
+    `bodiless`: no reply may have a body.
     """
 
     name: str
     read: Callable[[RequestHead, Caller, BearerToken | None], AccessRequest]
     write: Callable[[RequestHead, Decision], Reply]
     path_follows: bool = False
+    bodiless: bool = False
 
 
 class Provenance(TypedDict, total=False):

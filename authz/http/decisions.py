@@ -6,7 +6,17 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from authz.core import DecisionPoint
-from authz.gateways import DIALECTS, PLUGINS, RequestHead, dialect_prefix, token_elsewhere, write, write_observed
+from authz.gateways import (
+    DIALECTS,
+    PLUGINS,
+    Reply,
+    RequestHead,
+    dialect_prefix,
+    token_elsewhere,
+    without_body,
+    write,
+    write_observed,
+)
 from authz.http.answers import Answer, Route, only_post, read_body, refused, response, shown
 from authz.http.callers import Callers
 from authz.http.errors import NotFoundError
@@ -41,11 +51,16 @@ class DecisionListener:
         try:
             answer = await self._answer(head, request)
         except Exception as error:  # noqa: BLE001 - the last line of defence: the unexpected is a 503, never an allow
-            answer = Answer(refused(head, error, self._meter.refused))
+            answer = Answer(self._refused(head, error))
         self._count(answer, head, time.perf_counter() - started)
         if answer.upgraded is not None:
             return await answer.upgraded()
         return response(answer.reply, head)
+
+    def _refused(self, head: RequestHead, error: Exception) -> Reply:
+        reply = refused(head, error, self._meter.refused)
+        prefix = dialect_prefix(head.target.partition("?")[0])
+        return without_body(reply) if prefix is not None and DIALECTS[prefix].bodiless else reply
 
     async def _answer(self, head: RequestHead, request: web.BaseRequest) -> Answer:
         path = head.target.partition("?")[0]

@@ -134,6 +134,16 @@ async def test_an_observing_caller_is_never_blocked_and_its_decisions_say_so(sta
 
 
 @DIALECT
+async def test_a_refused_call_has_a_body_where_the_gateway_takes_one(start: Start, name: str) -> None:
+    """nginx would drop the connection for it, so there is none in its dialects, whatever the answer is."""
+    running = await start(callers=[{"name": "other", "via": "loopback", "routes": ["/check/envoy"]}])
+    answer = await running.send("GET", f"{running.decision}/check/{name}", headers=told(name, "GET", "/memory"))
+
+    said = b"" if "nginx" in name else "caller_forbidden"
+    assert (answer.status, answer.body and answer.body["reason"]) == (403, said)
+
+
+@DIALECT
 async def test_a_token_may_be_in_a_cookie_where_that_is_configured(start: Start, name: str) -> None:
     """It is then verified as any other, and only for gateways: an AuthZEN caller's own cookies mean nothing."""
     configured = {"token_cookie": "session", "token_subprotocol": "bearer."}
