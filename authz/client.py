@@ -170,7 +170,14 @@ class AuthzClient:
             ) as response:
                 return _read(response.status, await response.read(), kind)
         except (TimeoutError, aiohttp.ClientError, ValueError) as error:
-            raise CouldNotDecideError(f"{self._url}: {type(error).__name__} {error}".rstrip()) from None
+            raise CouldNotDecideError(f"{self._url}: {_failure(error)}") from None
+
+
+def _failure(error: Exception) -> str:
+    """Why there was no answer, and what a URL that is none has to look like."""
+    if isinstance(error, aiohttp.InvalidURL | aiohttp.NonHttpUrlClientError):
+        return "no address of a sidecar; write http://HOST:PORT or unix:PATH"
+    return f"{type(error).__name__} {error}".rstrip()
 
 
 def _read(status: int, body: bytes, kind: type[_Kind]) -> _Kind:
@@ -253,7 +260,7 @@ async def _admin_bytes(
                 raise AdminRefusedError(f"{url}: HTTP {answer.status}: {_why(said)}", answer.status)
             return said
     except (TimeoutError, aiohttp.ClientError, ValueError) as error:
-        raise AdminRefusedError(f"{url}: {type(error).__name__} {error}".rstrip()) from None
+        raise AdminRefusedError(f"{url}: {_failure(error)}") from None
 
 
 class _Problem(msgspec.Struct, frozen=True):

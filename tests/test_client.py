@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from authz.client import Answer, AuthzClient, CouldNotDecideError
+from authz.client import AdminRefusedError, Answer, AuthzClient, CouldNotDecideError, admin_get
 from authz.core import Entity
 
 ALICE = Entity("user", "alice", {"roles": ["user_basic"]})
@@ -59,6 +59,16 @@ async def refusal(url: str, **options: Any) -> str:
     with pytest.raises(CouldNotDecideError) as caught:
         await asked(url, **options)
     return str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:8080", "localhost", "htp://localhost:1"])
+async def test_what_is_no_address_is_told_with_what_is_one(url: str) -> None:
+    """A forgotten `http://` is not an error of some library, in questions as in what is asked of the admin listener."""
+    said = f"{url}: no address of a sidecar; write http://HOST:PORT or unix:PATH"
+    assert await refusal(url) == said
+    with pytest.raises(AdminRefusedError) as caught:
+        await admin_get(url, "/v1/policy")
+    assert str(caught.value) == said
 
 
 async def test_a_question_is_authzens(sidecar: Sidecar) -> None:
@@ -170,7 +180,7 @@ async def test_nobody_there_is_no_answer(tmp_path: Path) -> None:
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
         assert (await refusal(url)).startswith(f"{url}: ClientConnectorError")
     assert "UnixClientConnectorError" in await refusal(f"unix:{tmp_path}/missing.sock")
-    assert "InvalidUrl" in await refusal("no url")
+    assert await refusal("no url") == "no url: no address of a sidecar; write http://HOST:PORT or unix:PATH"
 
 
 @pytest.mark.parametrize("token", ["abc\r\nX-Evil: 1", "abc\n", "a\x00b"])
