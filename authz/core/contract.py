@@ -167,8 +167,6 @@ def read_decision(result_set: bytes, declared_reasons: frozenset[str] = frozense
 
     Undefined (`[]`) and every breach of the contract come back as denials with a reason of their own.
     """
-    if len(result_set) > MAX_ANSWER_BYTES:
-        return BREACH
     try:
         results = _decode_one(result_set)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -177,7 +175,19 @@ def read_decision(result_set: bytes, declared_reasons: frozenset[str] = frozense
         return UNDEFINED
     if len(results) != 1:
         return BREACH
-    return _held_to_contract(results[0].result, declared_reasons)
+    decision = results[0].result
+    return _held_to_contract(fitting(decision) if len(result_set) > MAX_ANSWER_BYTES else decision, declared_reasons)
+
+
+def fitting(decision: PolicyDecision) -> PolicyDecision:
+    """As much of an answer as fits into a record: one that is too long tells no `granted_by`, or is a breach.
+
+    Somebody may have hundreds of roles that all grant; that is no reason to deny, and the roles are recorded anyway.
+    """
+    if len(_encode(decision)) <= MAX_ANSWER_BYTES:
+        return decision
+    short = msgspec.structs.replace(decision, granted_by={})
+    return short if len(_encode(short)) <= MAX_ANSWER_BYTES else BREACH
 
 
 def read_decisions(
@@ -196,7 +206,7 @@ def read_decisions(
         return None
     decisions = results[0].result
     if len(result_set) > MAX_ANSWER_BYTES:
-        decisions = tuple(BREACH if len(_encode(each)) > MAX_ANSWER_BYTES else each for each in decisions)
+        decisions = tuple(map(fitting, decisions))
     return tuple(_held_to_contract(decision, declared_reasons) for decision in decisions)
 
 
@@ -335,6 +345,7 @@ __all__ = [
     "ScopeMode",
     "batch_document",
     "check_document",
+    "fitting",
     "is_sound",
     "nesting_within",
     "offered",

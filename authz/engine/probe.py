@@ -7,6 +7,7 @@ import msgspec
 from opapywasm import UNDEFINED, OpaWasmError, OpaWasmPolicy, PolicyConfig
 
 from authz.core import (
+    BREACH,
     MAX_ANSWER_BYTES,
     POLICY_ALLOWS,
     POLICY_DENIES,
@@ -16,6 +17,7 @@ from authz.core import (
     ContractBreach,
     Explanation,
     PolicyDecision,
+    fitting,
     read_catalogue,
     read_decision,
 )
@@ -91,9 +93,9 @@ class _Probe:
             self._breaches.append(("decision", f"for {asked}: {decision.reason!r} is no reason of {verdict} ({fix})"))
         elif decision.allow and decision.missing:
             self._breaches.append(("decision", f"for {asked}: an allow has nothing in `missing`"))
-        elif len(msgspec.json.encode(decision)) > MAX_ANSWER_BYTES:
+        elif fitting(decision) is BREACH:
             self._breaches.append(("decision", f"for {asked}: it is longer than {MAX_ANSWER_BYTES} bytes"))
-        elif read_decision(msgspec.json.encode([{"result": decision}]), reasons) != decision:
+        elif read_decision(msgspec.json.encode([{"result": decision}]), reasons) != fitting(decision):
             self._breaches.append(("decision", f"for {asked}: its limits or headers cannot be used"))
 
     def _decisions(self, documents: list[dict[str, Any]]) -> None:

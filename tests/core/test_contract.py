@@ -279,6 +279,13 @@ def test_a_batch_is_read_in_order() -> None:
     assert read_decisions(result_set([]), 0) == ()
 
 
+def test_who_has_very_many_roles_is_not_denied_for_it() -> None:
+    """An answer that is too long for its `granted_by` is what it says without it, alone and among others."""
+    long = ALLOW | {"granted_by": {"memory:read": [f"role-{number}" for number in range(1000)]}}
+    assert read_decision(result_set(long)) == ALLOWED
+    assert read_decisions(result_set([long, DENY]), 2) == (ALLOWED, DENIED)
+
+
 def test_an_item_that_is_too_long_is_a_breach_of_its_own() -> None:
     """A batch may be longer than the answer to one check: only the item that is too long is thrown away."""
     long = ALLOW | {"scopes": ["s" * 10_200]}
