@@ -196,46 +196,37 @@ async def admin_post(
 
     Raises AdminRefusedError with what it said. A redirect is not followed: the token is not for anybody else.
     """
-    return await _admin("POST", url, path, msgspec.json.encode(document), token, deadline_seconds)
+    return _document(url, await _admin("POST", url, path, msgspec.json.encode(document), token, deadline_seconds))
 
 
 async def admin_get(url: str, path: str, token: str | None = None, *, deadline_seconds: float = 30.0) -> dict[str, Any]:
     """Ask a sidecar's admin listener for something, as `admin_post`. Raises AdminRefusedError."""
-    return await _admin("GET", url, path, None, token, deadline_seconds)
+    return _document(url, await _admin("GET", url, path, None, token, deadline_seconds))
 
 
 async def admin_ready(url: str, token: str | None = None, *, deadline_seconds: float = 10.0) -> dict[str, Any]:
     """A sidecar's `/readyz`, whether it is ready or not, asked as `admin_post`. Raises AdminRefusedError."""
-    return await _admin("GET", url, "/readyz", None, token, deadline_seconds, answers=(200, 503))
+    return _document(url, await _admin("GET", url, "/readyz", None, token, deadline_seconds, answers=(200, 503)))
 
 
 async def admin_delete(url: str, path: str, token: str | None = None) -> dict[str, Any]:
     """Ask a sidecar's admin listener to take something away, as `admin_post`. Raises AdminRefusedError."""
-    return await _admin("DELETE", url, path, None, token, 30.0)
+    return _document(url, await _admin("DELETE", url, path, None, token, 30.0))
 
 
 async def admin_download(url: str, path: str, token: str | None = None, *, deadline_seconds: float = 30.0) -> bytes:
     """Fetch something from a sidecar's admin listener as it is, as `admin_post`. Raises AdminRefusedError."""
-    return await _admin_bytes("GET", url, path, None, token, deadline_seconds)
+    return await _admin("GET", url, path, None, token, deadline_seconds)
 
 
-async def _admin(
-    method: str,
-    url: str,
-    path: str,
-    body: bytes | None,
-    token: str | None,
-    deadline_seconds: float,
-    answers: tuple[int, ...] = (200,),
-) -> dict[str, Any]:
-    said = await _admin_bytes(method, url, path, body, token, deadline_seconds, answers)
+def _document(url: str, said: bytes) -> dict[str, Any]:
     try:
         return msgspec.json.decode(said, type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise AdminRefusedError(f"{url}: the answer cannot be read: {error}") from None
 
 
-async def _admin_bytes(
+async def _admin(
     method: str,
     url: str,
     path: str,

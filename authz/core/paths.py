@@ -28,6 +28,9 @@ _REFUSED_DECODED = re.compile(
     r"|[\x80-\x9f]"  # a control character beyond ASCII
 )
 
+_MAX_HOST = 260
+"""RFC 1035 section 2.3.4: a name has at most 253 characters in this form; a dot at its end and a port."""
+
 _DOTS = (".", "..")
 
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?"
@@ -64,10 +67,6 @@ def _torn(segment: str) -> bool:
 def normalise_host(host: str) -> str | None:
     """A Host without port, trailing dot and upper case, an IPv6 address in its shortest form; None if it is no host."""
     return _normalise_host(host) if len(host) <= _MAX_HOST else None
-
-
-_MAX_HOST = 260
-"""RFC 1035 section 2.3.4: a name has at most 253 characters in this form; a dot at its end and a port."""
 
 
 @lru_cache(1024)

@@ -29,6 +29,7 @@ class _Page(Struct, frozen=True):
 
 class _Stated(Struct, frozen=True):
     stream: str
+    about_stream: Any = None
 
 
 def fetched(url: str, token: str | None, filters: dict[str, str], cursor: Cursor) -> Iterator[tuple[str, Recorded]]:
@@ -62,11 +63,13 @@ def _pages(url: str, token: str | None, asked: dict[str, str]) -> Iterator[Recor
 
 
 def _recorded(raw: msgspec.Raw) -> Recorded:
-    stream = msgspec.json.decode(raw, type=_Stated).stream
-    line = bytes(raw).removesuffix(b',"stream":%b}' % msgspec.json.encode(stream)) + b"}"
-    line = line.replace(b'"about_stream":', b'"stream":', 1)
+    stated = msgspec.json.decode(raw, type=_Stated)
+    line = bytes(raw).removesuffix(b',"stream":%b}' % msgspec.json.encode(stated.stream)) + b"}"
+    # Only records of our own speak of a stream; in others the name may be a caller's, deeper down, and stays.
+    if stated.about_stream is not None:
+        line = line.replace(b'"about_stream":', b'"stream":', 1)
     event: dict[str, Any] = msgspec.json.decode(line)
-    return Recorded(stream, line, event)
+    return Recorded(stated.stream, line, event)
 
 
 async def _session(url: str, token: str | None) -> aiohttp.ClientSession:

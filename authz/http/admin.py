@@ -26,7 +26,7 @@ from authz.core import (
     shortened,
 )
 from authz.gateways import Provenance, Reply, RequestHead, bearer_token, correlation, problem, single
-from authz.http.answers import read_body, refused, response, shown
+from authz.http.answers import only_get, only_post, read_body, refused, response, shown
 from authz.http.asking import written
 from authz.http.audit_search import SearchRoutes
 from authz.http.callers import is_loopback, peer_address
@@ -188,8 +188,7 @@ class AdminListener:
         row = self._routes.get(path) or self._row_below(path)
         if row is None:
             raise NotFoundError(f"There is nothing at {shown(path)}")
-        if head.method not in ("GET", "HEAD"):
-            raise MethodNotSupportedError(head.method, "GET", "HEAD")
+        only_get(head)
         if row.scope is not None:
             found = await self._guarded(head, request, row.scope, self._pdp.decisions)
             if isinstance(found, Reply):
@@ -218,8 +217,7 @@ class AdminListener:
         return await each.act(head, await read_body(request) if each.has_body else b"", found.who)
 
     async def _acted(self, head: RequestHead, request: web.BaseRequest, act: Act) -> Reply:
-        if head.method != "POST":
-            raise MethodNotSupportedError(head.method, "POST")
+        only_post(head)
         decisions = self._pdp.emergency if act.in_emergency else self._pdp.decisions
         found = await self._guarded(head, request, act.scope, decisions)
         if isinstance(found, Reply):

@@ -42,6 +42,12 @@ def only_post(head: RequestHead) -> None:
         raise MethodNotSupportedError(head.method, "POST")
 
 
+def only_get(head: RequestHead) -> None:
+    """Raises MethodNotSupportedError for any method but GET and HEAD."""
+    if head.method not in ("GET", "HEAD"):
+        raise MethodNotSupportedError(head.method, "GET", "HEAD")
+
+
 def refused(head: RequestHead, error: Exception, count: Callable[[str], None]) -> Reply:
     """The reply to a request that came to nothing: a 4xx that names the field, or a 503 that tells nothing.
 

@@ -10,13 +10,12 @@ from authz.core import ConfigurationError
 from authz.gateways import Reply, RequestHead
 from authz.http.addresses import listen
 from authz.http.admin import AdminListener
-from authz.http.answers import Answer
+from authz.http.answers import Answer, only_get
 from authz.http.bundles import BUNDLE, BundleRoute
 from authz.http.callers import DEV_CALLERS, Callers
 from authz.http.configured import authzen
 from authz.http.data import DataRoutes
 from authz.http.decisions import DecisionListener
-from authz.http.errors import MethodNotSupportedError
 from authz.http.events import EVENTS, EventsRoute
 from authz.http.openapi import PATH as OPENAPI
 from authz.http.openapi import decision_document
@@ -81,8 +80,7 @@ async def serve(pdp: Pdp) -> Listeners:
 
 async def _described(head: RequestHead, _request: web.BaseRequest) -> Answer:
     """This listener's OpenAPI document."""
-    if head.method not in ("GET", "HEAD"):
-        raise MethodNotSupportedError(head.method, "GET", "HEAD")
+    only_get(head)
     return Answer(Reply(200, {"Content-Type": "application/json"}, _DOCUMENT))
 
 

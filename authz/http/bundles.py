@@ -8,9 +8,9 @@ from aiohttp import web
 
 from authz.activation import Activation
 from authz.gateways import Reply, RequestHead
-from authz.http.answers import Answer
+from authz.http.answers import Answer, only_get
 from authz.http.callers import Callers
-from authz.http.errors import CallerForbiddenError, MethodNotSupportedError
+from authz.http.errors import CallerForbiddenError
 
 BUNDLE: Final = "/v1/policy/bundle"
 
@@ -36,8 +36,7 @@ class BundleRoute:
 
         Raises CallerForbiddenError, and as identifying does.
         """
-        if head.method not in ("GET", "HEAD"):
-            raise MethodNotSupportedError(head.method, "GET", "HEAD")
+        only_get(head)
         known, _ = self._callers.identify(request, BUNDLE)
         if not known.may_fetch_bundle:
             raise CallerForbiddenError(f"The caller {known.caller.name} may not fetch bundles; see its `bundle`")

@@ -7,9 +7,8 @@ from aiohttp import web
 
 from authz.core import AuditUnavailableError, OverloadedError
 from authz.gateways import Reply, RequestHead, refusal
-from authz.http.answers import Answer, read_body
+from authz.http.answers import Answer, only_post, read_body
 from authz.http.callers import Callers
-from authz.http.errors import MethodNotSupportedError
 from authz.reporting import Reporter
 
 EVENTS: Final = "/v1/events"
@@ -29,8 +28,7 @@ class EventsRoute:
 
         Raises as reading and identifying do.
         """
-        if head.method != "POST":
-            raise MethodNotSupportedError(head.method, "POST")
+        only_post(head)
         known, _ = self._callers.identify(request, EVENTS)
         try:
             report = await self._reporter.report(known.caller, await read_body(request))

@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from authz.core import EVALUATION, EVALUATIONS, METADATA, SEARCH_PATHS, SEARCHES, ConfigurationError
 from authz.gateways import Reply, RequestHead
-from authz.http.answers import Answer
-from authz.http.errors import MethodNotSupportedError, NotFoundError
+from authz.http.answers import Answer, only_get
+from authz.http.errors import NotFoundError
 
 _CACHED = "public, max-age=300"
 _KEYS = {
@@ -78,8 +78,7 @@ class Metadata:
 
     async def answer(self, head: RequestHead, _request: web.BaseRequest) -> Answer:
         """The document. It is public: it says where to ask, and nothing else."""
-        if head.method not in ("GET", "HEAD"):
-            raise MethodNotSupportedError(head.method, "GET", "HEAD")
+        only_get(head)
         if self.identifier is None:
             raise NotFoundError("There is no metadata: authzen.identifier is not set")
         headers = {"Content-Type": "application/json", "Cache-Control": _CACHED}

@@ -9,6 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 from hypothesis import given
@@ -16,9 +17,11 @@ from hypothesis import strategies as st
 
 from authz.audit import EVENT_TYPES, Recorded, get_audit_events, records
 from authz.audit.durable import Mark, mark_text
+from authz.audit.placed import placed
 from authz.cli import program
 from authz.core import DecisionBody, Event
 from authz.export.formats import COLUMNS, FORMATS
+from authz.export.remote import _recorded
 from tests.audit.signed_ledger import append_all
 from tests.properties import many
 
@@ -67,6 +70,20 @@ def run(*arguments: object) -> Result:
 def written(state: Path) -> list[bytes]:
     """Every line of the ledger, stream after stream."""
     return [line for path in sorted((state / "audit").glob("*/*.jsonl")) for line in path.read_bytes().splitlines()]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"seq":1,"type":"audit.damaged","stream":"worker-0"}',
+        b'{"seq":1,"type":"api.request","context":{"about_stream":"h1:k:x"}}',
+        b'{"seq":1,"type":"api.request","context":{"stream":"h1:k:x"}}',
+    ],
+)
+def test_what_a_sidecar_answers_is_the_record_again(line: bytes) -> None:
+    """A stream that a record speaks of has its own name again; what a caller chose to call so is left as it is."""
+    answered = msgspec.json.encode(placed(msgspec.json.decode(line), "auditor"))
+    assert _recorded(msgspec.Raw(answered)) == Recorded("auditor", line, json.loads(line))
 
 
 def test_jsonl_is_the_records_themselves(state: Path, tmp_path: Path) -> None:
