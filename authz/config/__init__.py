@@ -1,6 +1,7 @@
 """Configuration: every setting, where it comes from, and what is refused."""
 
 from authz.config.alarms import AlarmSettings
+from authz.config.audit import AnchorSettings, AuditSettings, FieldSettings, WitnessSettings
 from authz.config.loading import LOOPBACK_HOSTS, checked, load, read, split_address
 from authz.config.privacy import check_privacy
 from authz.config.reference import reference, starter
@@ -8,11 +9,8 @@ from authz.config.settings import (
     AddressLimit,
     AdminSettings,
     AdminToken,
-    AnchorSettings,
-    AuditSettings,
     AuthzenSettings,
     CallerSettings,
-    FieldSettings,
     IssuerSettings,
     LimitSettings,
     LogSettings,
@@ -23,7 +21,6 @@ from authz.config.settings import (
     ReportingSettings,
     Settings,
     SharedLimits,
-    WitnessSettings,
 )
 from authz.config.stream import StreamSettings
 

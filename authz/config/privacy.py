@@ -1,6 +1,6 @@
 """What of privacy cannot be meant together."""
 
-from authz.config.settings import AuditSettings
+from authz.config.audit import AuditSettings
 from authz.core import ConfigurationError
 
 _KEY_LINES = """\
